@@ -1,0 +1,1 @@
+//! backstay-bench

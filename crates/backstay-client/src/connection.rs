@@ -1,0 +1,51 @@
+//! New or used: what a request can ask of its connection, and what is told about it afterwards.
+
+use http::Extensions;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// A request extension: send this request over a connection that is surely new.
+///
+/// For the one retry after a used connection was reset. The connection is not pooled afterwards.
+///
+/// ```
+/// use backstay_client::FreshConnection;
+///
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(FreshConnection);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FreshConnection;
+
+/// Whether an earlier response had come over the same connection.
+///
+/// It is in the extensions of every response, and [`Error::connection_reuse`](crate::Error::connection_reuse)
+/// tells it of a failure. A failure on a used connection before any byte of the response often means that
+/// the server closed the idle connection at the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionReuse {
+    /// True when at least one earlier response had come over this connection.
+    pub reused: bool,
+}
+
+/// Travels with a connection, as an extra of hyper-util's `Connected`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Used(Arc<AtomicBool>);
+
+/// Replaces the connection's shared marker in a response's extensions by what it said until now.
+pub(crate) fn mark_used(extensions: &mut Extensions) {
+    if let Some(Used(used)) = extensions.remove() {
+        let reused = used.swap(true, Ordering::Relaxed);
+        extensions.insert(ConnectionReuse { reused });
+    }
+}
+
+/// What the marker of a connection says, for a request that failed on it.
+pub(crate) fn reuse_of(extensions: &Extensions) -> Option<ConnectionReuse> {
+    extensions.get().map(|Used(used)| ConnectionReuse {
+        reused: used.load(Ordering::Relaxed),
+    })
+}

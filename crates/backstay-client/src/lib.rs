@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod body;
+mod builder;
+mod client;
+mod connect;
+mod connection;
+mod error;
+mod future;
+mod proxy;
+mod tls;
+
+pub use self::{
+    body::ResponseBody,
+    builder::{BuildError, Builder},
+    client::Client,
+    connection::{ConnectionReuse, FreshConnection},
+    error::{Error, ErrorKind},
+    future::ResponseFuture,
+    proxy::Proxy,
+};
+
+/// The error of tower's layers: anything in a box.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,60 @@
+//! Calls without a model: status and headers only.
+
+use http::HeaderName;
+
+use crate::dialect::CREDENTIALS;
+use crate::{
+    Answer, AnswerFacts, Dialect, Event, EventFacts, Failure, FailureClass, Hint, Progress,
+    RequestError, RequestFacts,
+};
+
+/// Any HTTP service: a vector database, an embedding server, one of your own.
+///
+/// Only the status and the headers are read. In a stream every event is content, and the
+/// body may end after any of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plain;
+
+impl Dialect for Plain {
+    fn name(&self) -> &'static str {
+        "plain"
+    }
+
+    fn provider(&self) -> &'static str {
+        ""
+    }
+
+    fn carries_model(&self) -> bool {
+        false
+    }
+
+    /// Never fails: the body may be anything.
+    fn read_request(&self, _path: &str, _body: &[u8]) -> Result<RequestFacts, RequestError> {
+        Ok(RequestFacts::default())
+    }
+
+    fn portable_headers(&self) -> &'static [HeaderName] {
+        &[]
+    }
+
+    fn credential_headers(&self) -> &'static [HeaderName] {
+        &CREDENTIALS
+    }
+
+    fn classify(&self, answer: &Answer<'_>) -> Failure {
+        Failure::new(FailureClass::of_status(answer.status))
+            .with_hint(Hint::read(answer.headers, answer.now))
+    }
+
+    fn read_event<'a>(&self, _event: &Event<'a>) -> EventFacts<'a> {
+        EventFacts {
+            progress: Progress::Content,
+            finished: true,
+            ..EventFacts::default()
+        }
+    }
+
+    fn read_answer(&self, _body: &[u8]) -> AnswerFacts {
+        AnswerFacts::default()
+    }
+}

@@ -1,0 +1,150 @@
+//! Where a request names its model.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::json::{Cursor, unescape};
+
+/// What a request says about itself.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestFacts {
+    /// Where in the body the JSON string literal of the model lies, quotes included. `None` if
+    /// the dialect carries no model.
+    pub model: Option<Range<usize>>,
+    /// Whether the answer is asked for as a stream.
+    pub stream: bool,
+}
+
+/// Why a request does not say which model it asks for.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// The first byte of the body, white space aside, is not `{`.
+    NotAnObject,
+    /// There is no top-level `model`.
+    NoModel,
+    /// There is more than one top-level `model`, and servers differ in which one they obey.
+    SecondModel,
+    /// The top-level `model` is not a string.
+    ModelNotAString,
+    /// The document breaks off, or is no JSON, at this offset in bytes.
+    #[non_exhaustive]
+    Malformed {
+        /// Offset from the start of the body, in bytes.
+        position: usize,
+    },
+}
+
+/// The text of a JSON string literal, quotes included or not. What is no text becomes U+FFFD.
+#[must_use]
+pub fn model_name(literal: &[u8]) -> Cow<'_, str> {
+    let inner = literal.strip_prefix(b"\"").unwrap_or(literal);
+    let inner = inner.strip_suffix(b"\"").unwrap_or(inner);
+    if memchr::memchr(b'\\', inner).is_none() {
+        return String::from_utf8_lossy(inner);
+    }
+    Cow::Owned(String::from_utf8_lossy(&unescape(inner)).into_owned())
+}
+
+/// The JSON string literal of a model's name, quotes included.
+#[must_use]
+pub fn model_literal(name: &str) -> Bytes {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut literal = Vec::with_capacity(name.len() + 2);
+    literal.push(b'"');
+    for &byte in name.as_bytes() {
+        match byte {
+            b'"' | b'\\' => literal.extend([b'\\', byte]),
+            0..0x20 => literal.extend([
+                b'\\',
+                b'u',
+                b'0',
+                b'0',
+                HEX[usize::from(byte >> 4)],
+                HEX[usize::from(byte & 0xf)],
+            ]),
+            _ => literal.push(byte),
+        }
+    }
+    literal.push(b'"');
+    literal.into()
+}
+
+/// Reads the top level of a request whose `model` and `stream` are members of one JSON object.
+pub(crate) fn read_top_level(body: &[u8]) -> Result<RequestFacts, RequestError> {
+    let mut cursor = Cursor::new(body);
+    if cursor.peek() != Some(b'{') {
+        return Err(RequestError::NotAnObject);
+    }
+
+    let mut facts = RequestFacts::default();
+    // The first complaint is kept, yet the scan goes on: that a document breaks off is the more
+    // useful thing to know.
+    let mut complaint = None;
+    let scanned = cursor.object(|cursor, key| match key {
+        b"model" => {
+            let is_string = cursor.peek() == Some(b'"');
+            let span = cursor.span()?;
+            if facts.model.is_some() {
+                complaint = Some(RequestError::SecondModel);
+            } else if !is_string {
+                complaint = complaint.or(Some(RequestError::ModelNotAString));
+            }
+            facts.model = Some(span);
+            Ok(())
+        }
+        b"stream" => {
+            let span = cursor.span()?;
+            facts.stream = body.get(span) == Some(b"true");
+            Ok(())
+        }
+        _ => cursor.skip(),
+    });
+
+    if let Err(stopped) = scanned {
+        return Err(RequestError::Malformed {
+            position: stopped.at,
+        });
+    }
+    if let Some(complaint) = complaint {
+        return Err(complaint);
+    }
+    if facts.model.is_none() {
+        return Err(RequestError::NoModel);
+    }
+    Ok(facts)
+}
+
+// === impl RequestError ===
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnObject => f.write_str(
+                "the request body is not a JSON object: send one, uncompressed and without a byte \
+                 order mark, or use the plain dialect for calls without a model",
+            ),
+            Self::NoModel => f.write_str(
+                "the request body has no top-level `model`: add one, or use the plain dialect for \
+                 calls without a model",
+            ),
+            Self::SecondModel => f.write_str(
+                "the request body has more than one top-level `model`: keep one of them",
+            ),
+            Self::ModelNotAString => f.write_str(
+                "the top-level `model` of the request body is not a string: name the model as one",
+            ),
+            Self::Malformed { position } => write!(
+                f,
+                "the request body breaks off or is not JSON at byte {position}: send the whole \
+                 document",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}

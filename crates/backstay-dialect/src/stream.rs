@@ -1,0 +1,94 @@
+//! Watching a stream go by.
+
+use crate::sse::Framer;
+use crate::{Dialect, Failure, Progress, Usage};
+
+/// Watches a stream of server-sent events go by, frame by frame, and says what each frame means.
+///
+/// Frames may be cut anywhere. An event that lies whole in one frame is read in place; of one
+/// that is cut, at most a limit of bytes is held, and an event over the limit is passed over.
+/// An event that the stream breaks off in is not read.
+#[derive(Debug)]
+pub struct StreamObserver {
+    framer: Framer,
+    ended: bool,
+    id_seen: bool,
+}
+
+/// What one frame said: all events that it completed, merged in order.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The most that any event added to the answer.
+    pub progress: Progress,
+    /// The stream is over, even if the socket stays open; nothing after it is read. Stays true.
+    pub ended: bool,
+    /// The model said why it stopped; the end of the stream after it is a success.
+    pub finished: bool,
+    /// The first error reported inside the stream by this frame.
+    pub error: Option<Failure>,
+    /// The provider's id of the answer; only in the frame that shows it first.
+    pub response_id: Option<Box<str>>,
+    /// Tokens used so far, as far as this frame says so.
+    pub usage: Option<Usage>,
+    /// How many events ended in this frame; comments are none.
+    pub events: u32,
+}
+
+/// The most bytes of one event's data that are held, unless said otherwise: 1 MiB.
+pub const DEFAULT_EVENT_LIMIT: usize = 1024 * 1024;
+
+// === impl StreamObserver ===
+
+impl StreamObserver {
+    /// An observer at the start of a stream, with [`DEFAULT_EVENT_LIMIT`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_limit(DEFAULT_EVENT_LIMIT)
+    }
+
+    /// An observer at the start of a stream that passes over events with more than `bytes` bytes
+    /// of data.
+    #[must_use]
+    pub fn with_limit(bytes: usize) -> Self {
+        Self {
+            framer: Framer::new(bytes),
+            ended: false,
+            id_seen: false,
+        }
+    }
+
+    /// Reads the next frame of the stream's body. All frames of one stream go through the same
+    /// observer and the same dialect.
+    pub fn observe(&mut self, dialect: &dyn Dialect, frame: &[u8]) -> Seen {
+        let mut seen = Seen::default();
+        if !self.ended {
+            self.framer.feed(frame, |event| {
+                let facts = dialect.read_event(event);
+                seen.events = seen.events.saturating_add(1);
+                seen.progress = seen.progress.max(facts.progress);
+                seen.finished |= facts.finished;
+                if seen.error.is_none() {
+                    seen.error = facts.error;
+                }
+                if let (false, Some(id)) = (self.id_seen, facts.response_id) {
+                    self.id_seen = true;
+                    seen.response_id = Some(id.into());
+                }
+                if let Some(usage) = facts.usage {
+                    seen.usage.get_or_insert_default().update(usage);
+                }
+                self.ended = facts.ended;
+                !facts.ended
+            });
+        }
+        seen.ended = self.ended;
+        seen
+    }
+}
+
+impl Default for StreamObserver {
+    fn default() -> Self {
+        Self::new()
+    }
+}

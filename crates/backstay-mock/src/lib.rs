@@ -1,0 +1,57 @@
+//! A scripted LLM provider and vector store on loopback, for tests, demos and drills.
+//!
+//! [`Mock`] is a real server on a real socket: HTTP/1.1 and HTTP/2 (prior knowledge) on one port. It
+//! answers as OpenAI chat and embeddings, as Anthropic messages, and as Chroma's v2 REST interface. What
+//! it answers is a [`Script`]: per model or per path, one [`Reply`] per attempt. What it saw is its log,
+//! with the instant at which each caller went away.
+//!
+//! ```
+//! use backstay_mock::{Mock, Reply, Script};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let mock = Mock::start().await?;
+//! mock.script(
+//!     "gpt-4o",
+//!     Script::new()
+//!         .attempt(Reply::status(429).header("retry-after", "1"))
+//!         .then(Reply::tokens(["Hello", ", ", "world"])),
+//! );
+//! // Point a client at mock.url(), then look at what arrived:
+//! assert_eq!(mock.attempts("gpt-4o"), 0);
+//! mock.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Without a script every model answers with a few plain words, and some [model names](names) stand for
+//! a fault, so that `curl` is enough to try one.
+
+mod anthropic;
+mod body;
+mod chroma;
+mod connection;
+mod embedding;
+mod exchange;
+mod file;
+mod handler;
+mod log;
+mod mock;
+pub mod names;
+mod openai;
+mod plan;
+mod reply;
+mod route;
+mod script;
+mod server;
+mod words;
+
+pub use self::chroma::{MAX_COLLECTIONS, MAX_RECORDS};
+pub use self::connection::ConnectionId;
+pub use self::embedding::{DIMENSIONS, embed};
+pub use self::file::{ScriptFile, ScriptFileError};
+pub use self::handler::MAX_REQUEST_BODY;
+pub use self::log::{Ending, Logged, MAX_LOGGED, MAX_LOGGED_BODY, MAX_LOGGED_BYTES};
+pub use self::mock::{Mock, MockBuilder};
+pub use self::reply::Reply;
+pub use self::script::{MAX_KEYS, Script};

@@ -1,0 +1,102 @@
+//! Bytes in up to three slices.
+
+use bytes::{Bytes, BytesMut};
+use std::{fmt, ops::Range};
+
+/// The content of a request: one piece, or the caller's bytes with one span of them replaced.
+///
+/// Clones share the bytes. `Debug` prints lengths only.
+#[derive(Clone, Default)]
+pub struct Segments {
+    /// Empty slices are not sent.
+    slices: [Bytes; 3],
+}
+
+// === impl Segments ===
+
+impl Segments {
+    /// The length in bytes.
+    pub fn len(&self) -> usize {
+        self.slices.iter().map(Bytes::len).sum()
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.slices.iter().all(Bytes::is_empty)
+    }
+
+    /// The slices, none of them empty.
+    pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
+        self.slices.iter().filter(|slice| !slice.is_empty())
+    }
+
+    /// All in one piece. Copies unless it is in one piece already.
+    pub fn to_bytes(&self) -> Bytes {
+        let mut slices = self.iter();
+        match (slices.next(), slices.next()) {
+            (None, _) => Bytes::new(),
+            (Some(only), None) => only.clone(),
+            _ => {
+                let mut all = BytesMut::with_capacity(self.len());
+                self.iter().for_each(|slice| all.extend_from_slice(slice));
+                all.freeze()
+            }
+        }
+    }
+
+    /// These bytes with one span replaced. Copies none of them.
+    ///
+    /// The span must lie inside of `original`; what lies outside of it is left out.
+    pub fn splice(original: &Bytes, span: Range<usize>, replacement: Bytes) -> Self {
+        let start = span.start.min(original.len());
+        let end = span.end.clamp(start, original.len());
+        Self {
+            slices: [original.slice(..start), replacement, original.slice(end..)],
+        }
+    }
+
+    pub(super) fn take_next(&mut self) -> Option<Bytes> {
+        self.slices
+            .iter_mut()
+            .find(|slice| !slice.is_empty())
+            .map(std::mem::take)
+    }
+}
+
+impl From<Bytes> for Segments {
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            slices: [bytes, Bytes::new(), Bytes::new()],
+        }
+    }
+}
+
+impl fmt::Debug for Segments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segments")
+            .field("bytes", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_splice_shares_the_original() {
+        let original = Bytes::from_static(b"abcdef");
+        let spliced = Segments::splice(&original, 2..4, Bytes::from_static(b"XYZ"));
+        assert_eq!(spliced.to_bytes(), "abXYZef");
+        assert_eq!(spliced.len(), 7);
+        let first = spliced.iter().next().unwrap();
+        assert_eq!(first.as_ptr(), original.as_ptr());
+    }
+
+    #[test]
+    fn a_span_outside_is_cut() {
+        let original = Bytes::from_static(b"ab");
+        let spliced = Segments::splice(&original, 5..9, Bytes::from_static(b"X"));
+        assert_eq!(spliced.to_bytes(), "abX");
+    }
+}

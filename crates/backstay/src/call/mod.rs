@@ -1,0 +1,364 @@
+//! The record of one call, shared by every layer that the call passes through.
+//!
+//! The outermost backstay layer makes a [`Call`] and puts it into the request's extensions; inner
+//! layers find it there. It carries the deadline, the phase, the labels and the trail, so that nothing
+//! is computed twice and a hook on a plain drop still knows where the call was. A leaf service of the
+//! user's can read it too:
+//!
+//! ```
+//! use backstay::Call;
+//! use tokio::time::Instant;
+//!
+//! fn worth_starting(request: &http::Request<()>) -> bool {
+//!     match Call::of(request.extensions()) {
+//!         Some(call) => !call.deadline().time_left(Instant::now()).is_zero(),
+//!         None => true,
+//!     }
+//! }
+//! # assert!(worth_starting(&http::Request::new(())));
+//! ```
+//!
+//! What is read for each body frame is an atomic; what changes a few times in a call is behind a lock
+//! that is never held across an await.
+
+mod instant;
+mod labels;
+mod phase;
+
+pub use self::{labels::Labels, phase::Phase};
+
+use self::instant::AtomicInstant;
+use crate::{
+    deadline::Deadline,
+    observe::{SharedSignals, Signals},
+    timeout::Timeouts,
+    trail::{Attempt, Trail, TrailState},
+};
+use backstay_dialect::{Dialect, Failure};
+use parking_lot::Mutex;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU32, Ordering::Relaxed},
+    },
+};
+use tokio::time::{Duration, Instant};
+
+/// One logical request of the caller, however often it is sent.
+///
+/// A cheap handle; clones name the same call.
+#[derive(Clone)]
+pub struct Call(Arc<Record>);
+
+struct Record {
+    started: Instant,
+    deadline: AtomicInstant,
+    /// The instant that fallback gives the attempt under way, so that time stays for untried targets.
+    attempt_limit: AtomicInstant,
+    phase: AtomicU8,
+    over: AtomicU8,
+    claims: AtomicU8,
+    attempts: AtomicU32,
+    signals: SharedSignals,
+    state: Mutex<State>,
+}
+
+/// What changes a few times in a call.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) trail: TrailState,
+    pub(crate) labels: Labels,
+    /// The dialect of the call, once a layer has named it.
+    pub(crate) dialect: Option<Arc<dyn Dialect>>,
+    /// Whether the call asked for a stream, once a layer has read that.
+    pub(crate) stream: Option<bool>,
+    /// The clocks that the target of the attempt under way overrides.
+    pub(crate) target_timeouts: Option<Arc<Timeouts>>,
+    pub(crate) connect_limit: Option<Duration>,
+    /// The in-band error that the observer of the attempt's body saw.
+    pub(crate) in_band: Option<Failure>,
+    pub(crate) provider_response_id: Option<Box<str>>,
+}
+
+/// Why a call is over although its answer did not end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The deadline passed.
+    Deadline,
+    /// The caller, a token or a drain cancelled it.
+    Cancelled,
+    /// It ended: nothing more will be written to the record.
+    Ended,
+}
+
+/// What one layer does for an attempt so that the next layer out need not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Claim {
+    /// The clocks of the attempt, its limit included.
+    Clocks = 1,
+    /// The observation of the attempt's body.
+    Observer = 2,
+}
+
+/// A call as a layer holds it, from its `call` to the end of the body.
+pub(crate) struct Held {
+    call: Call,
+    /// This layer made the record: it puts the trail into the response, and when it lets go the call
+    /// has ended.
+    outermost: bool,
+}
+
+// === impl Call ===
+
+impl Call {
+    /// The call that a request belongs to, if a backstay layer has seen it.
+    pub fn of(extensions: &http::Extensions) -> Option<&Self> {
+        extensions.get::<Self>()
+    }
+
+    /// When the call began.
+    pub fn started(&self) -> Instant {
+        self.0.started
+    }
+
+    /// The instant at which the call is over: the earliest that any layer, extension or scope named.
+    pub fn deadline(&self) -> Deadline {
+        Deadline::from_option(self.0.deadline.get(self.0.started))
+    }
+
+    /// Where the call is now.
+    pub fn phase(&self) -> Phase {
+        Phase::from_u8(self.0.phase.load(Relaxed))
+    }
+
+    /// The number of the attempt under way, from 1; zero before the first.
+    pub fn attempt(&self) -> u32 {
+        self.0.attempts.load(Relaxed)
+    }
+
+    /// The labels that the caller gave the call.
+    pub fn labels(&self) -> Labels {
+        self.0.state.lock().labels.clone()
+    }
+
+    /// The record of every attempt so far.
+    pub fn trail(&self) -> Trail {
+        Trail::new(self.clone())
+    }
+
+    /// The id that the provider gave the answer, when one was seen: what a cancel endpoint asks for.
+    pub fn response_id(&self) -> Option<Box<str>> {
+        self.0.state.lock().provider_response_id.clone()
+    }
+
+    /// Finds the record of a request, or makes it.
+    ///
+    /// A record that has ended belongs to an earlier sending of a request that somebody cloned; the
+    /// request is a new call.
+    pub(crate) fn find_or_begin<B>(request: &mut http::Request<B>) -> Held {
+        match Self::of(request.extensions()) {
+            Some(call) if call.over() != Some(Over::Ended) => Held {
+                call: call.clone(),
+                outermost: false,
+            },
+            _ => {
+                let call = Self::begin(request.extensions());
+                request.extensions_mut().insert(call.clone());
+                Held {
+                    call,
+                    outermost: true,
+                }
+            }
+        }
+    }
+
+    fn begin(extensions: &http::Extensions) -> Self {
+        let call = Self::at(Instant::now());
+        if !extensions.is_empty() {
+            if let Some(deadline) = extensions.get::<Deadline>() {
+                call.lower_deadline(*deadline);
+            }
+            if let Some(labels) = extensions.get::<Labels>() {
+                call.0.state.lock().labels = labels.clone();
+            }
+        }
+        call
+    }
+
+    pub(crate) fn at(started: Instant) -> Self {
+        Self(Arc::new(Record {
+            started,
+            deadline: AtomicInstant::never(),
+            attempt_limit: AtomicInstant::never(),
+            phase: AtomicU8::new(Phase::Readiness as u8),
+            over: AtomicU8::new(0),
+            claims: AtomicU8::new(0),
+            attempts: AtomicU32::new(0),
+            signals: SharedSignals::default(),
+            state: Mutex::new(State::default()),
+        }))
+    }
+
+    pub(crate) fn lower_deadline(&self, deadline: Deadline) {
+        if let Some(at) = deadline.instant() {
+            self.0.deadline.lower(self.0.started, at);
+        }
+    }
+
+    /// Lowers the deadline to the ambient one. Called from a future's first poll, because a `Buffer`
+    /// moves `call` into another task.
+    pub(crate) fn adopt_ambient_deadline(&self) {
+        if let Some(deadline) = Deadline::ambient() {
+            self.lower_deadline(deadline);
+        }
+    }
+
+    pub(crate) fn since_start(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.0.started)
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.0.phase.store(phase as u8, Relaxed);
+    }
+
+    pub(crate) fn over(&self) -> Option<Over> {
+        match self.0.over.load(Relaxed) {
+            1 => Some(Over::Deadline),
+            2 => Some(Over::Cancelled),
+            3 => Some(Over::Ended),
+            _ => None,
+        }
+    }
+
+    /// Says why what is inside is about to be dropped, so that the trail can tell. The first reason
+    /// stands until the call has ended.
+    pub(crate) fn set_over(&self, over: Over) {
+        let value = match over {
+            Over::Deadline => 1,
+            Over::Cancelled => 2,
+            Over::Ended => 3,
+        };
+        if over == Over::Ended {
+            self.0.over.store(value, Relaxed);
+        } else {
+            let _ = self.0.over.compare_exchange(0, value, Relaxed, Relaxed);
+        }
+    }
+
+    /// Writes how long the call took; the first time stands.
+    pub(crate) fn end(&self, now: Instant) {
+        let at = self.since_start(now);
+        self.0.state.lock().trail.end(at);
+    }
+
+    pub(crate) fn attempt_limit(&self) -> Option<Instant> {
+        self.0.attempt_limit.get(self.0.started)
+    }
+
+    pub(crate) fn signals(&self) -> Signals {
+        self.0.signals.get()
+    }
+
+    pub(crate) fn signal(&self, signals: Signals) {
+        self.0.signals.raise(signals);
+    }
+
+    /// Takes a job for the attempt under way; false when a layer further in has it already.
+    pub(crate) fn claim(&self, claim: Claim) -> bool {
+        self.0.claims.fetch_or(claim as u8, Relaxed) & claim as u8 == 0
+    }
+
+    pub(crate) fn is_claimed(&self, claim: Claim) -> bool {
+        self.0.claims.load(Relaxed) & claim as u8 != 0
+    }
+
+    /// Opens an attempt: its signals and claims are fresh, its number is the next.
+    pub(crate) fn begin_attempt(
+        &self,
+        mut attempt: Attempt,
+        limit: Option<Instant>,
+        state: impl FnOnce(&mut State),
+    ) {
+        self.0.signals.clear();
+        self.0.claims.store(0, Relaxed);
+        self.0.attempt_limit.set(self.0.started, limit);
+        attempt.number = self.0.attempts.fetch_add(1, Relaxed) + 1;
+        self.set_phase(Phase::Headers);
+        let mut locked = self.0.state.lock();
+        locked.in_band = None;
+        locked.trail.push(attempt);
+        state(&mut locked);
+    }
+
+    pub(crate) fn with_state<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.0.state.lock())
+    }
+
+    /// Writes to the attempt under way, if there is one.
+    pub(crate) fn with_attempt(&self, f: impl FnOnce(&mut Attempt)) {
+        if let Some(attempt) = self.0.state.lock().trail.last_mut() {
+            f(attempt);
+        }
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// When the layer's `call` ran. The outermost layer began the call at that very instant, so that the
+    /// clock need not be read again.
+    pub(crate) fn now(&self) -> Instant {
+        if self.outermost {
+            self.call.started()
+        } else {
+            Instant::now()
+        }
+    }
+
+    /// Puts the trail into the response, once per call.
+    pub(crate) fn mark<B>(&self, response: &mut http::Response<B>) {
+        if self.outermost {
+            response.extensions_mut().insert(self.call.trail());
+        }
+    }
+}
+
+impl std::ops::Deref for Held {
+    type Target = Call;
+
+    fn deref(&self) -> &Call {
+        &self.call
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.outermost {
+            self.call.set_over(Over::Ended);
+            let mut state = self.call.0.state.lock();
+            if !state.trail.has_ended() {
+                let at = self.call.since_start(Instant::now());
+                state.trail.end(at);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.call.fmt(f)
+    }
+}
+
+// === impl Call ===
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("phase", &self.phase())
+            .field("attempt", &self.attempt())
+            .field("deadline", &self.deadline())
+            .finish_non_exhaustive()
+    }
+}

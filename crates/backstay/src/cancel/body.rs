@@ -1,0 +1,159 @@
+//! The body.
+
+use super::{guard::Guard, token::Tokens};
+use crate::{FRAMES_BETWEEN_LOOKS, call::Over, error::BoxError, observe::Signals};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+pin_project! {
+    /// The response body of [`CancelService`](super::CancelService).
+    ///
+    /// When a token fires it drops the inner body, yields the error once, and is at its end.
+    pub struct CancelBody<B> {
+        // Dropped first, so that the trail is complete when the hooks get it.
+        #[pin]
+        inner: Option<B>,
+        guard: Option<Guard>,
+        tokens: Tokens,
+        frames: u8,
+    }
+
+    impl<B> PinnedDrop for CancelBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let call = this.guard.as_ref().and_then(Guard::call);
+            if let Some(call) = call {
+                // An SDK drops the body at the end marker: that is no cancellation.
+                if call.signals().has(Signals::ENDED) {
+                    if let Some(guard) = this.guard.take() {
+                        this.inner.set(None);
+                        guard.complete();
+                    }
+                    return;
+                }
+                call.set_over(Over::Cancelled);
+            }
+            this.inner.set(None);
+        }
+    }
+}
+
+// === impl CancelBody ===
+
+impl<B: Body> CancelBody<B> {
+    pub(super) fn new(inner: B, guard: Option<Guard>, tokens: Tokens) -> Self {
+        let mut body = Self {
+            inner: Some(inner),
+            guard,
+            tokens,
+            frames: 0,
+        };
+        // A consumer may never poll a body that has nothing in it.
+        if body.inner.as_ref().is_some_and(Body::is_end_stream)
+            && let Some(guard) = body.guard.take()
+        {
+            guard.complete();
+        }
+        body
+    }
+}
+
+impl<B> Body for CancelBody<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let mut this = self.project();
+        let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        match inner.as_mut().poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                *this.frames = this.frames.wrapping_add(1);
+                let look = *this.frames % FRAMES_BETWEEN_LOOKS == 0;
+                if !(look && this.guard.is_some() && this.tokens.have_fired()) {
+                    // A consumer that knows the length does not come back for the end.
+                    if inner.is_end_stream()
+                        && let Some(guard) = this.guard.take()
+                    {
+                        guard.complete();
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let error = error.into();
+                this.inner.set(None);
+                if let Some(guard) = this.guard.take() {
+                    guard.failed(&*error);
+                }
+                return Poll::Ready(Some(Err(error)));
+            }
+            Poll::Ready(None) => {
+                this.inner.set(None);
+                if let Some(guard) = this.guard.take() {
+                    guard.complete();
+                }
+                return Poll::Ready(None);
+            }
+            Poll::Pending => {
+                if this.guard.is_none() {
+                    return Poll::Pending;
+                }
+                ready!(this.tokens.poll(cx));
+            }
+        }
+        let guard = this.guard.take();
+        let error = guard.as_ref().and_then(Guard::token_fired);
+        this.inner.set(None);
+        Poll::Ready(match (guard, error) {
+            (Some(guard), Some(error)) => {
+                guard.failed(&error);
+                Some(Err(error.into()))
+            }
+            _ => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// A body without a call: for clients that want an empty body of this type.
+impl<B: Default> Default for CancelBody<B> {
+    fn default() -> Self {
+        Self {
+            inner: Some(B::default()),
+            guard: None,
+            tokens: Tokens::default(),
+            frames: 0,
+        }
+    }
+}
+
+impl<B> fmt::Debug for CancelBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelBody")
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! The future.
+
+use super::{CancelBody, guard::Guard, token::Tokens};
+use crate::error::BoxError;
+use http::Response;
+use http_body::Body;
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+pin_project! {
+    /// The response future of [`CancelService`](super::CancelService).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct CancelFuture<F> {
+        // Dropped first, so that the trail is complete when the hooks get it.
+        #[pin]
+        inner: Option<F>,
+        guard: Option<Guard>,
+        tokens: Tokens,
+    }
+
+    impl<F> PinnedDrop for CancelFuture<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Some(call) = this.guard.as_ref().and_then(Guard::call) {
+                call.set_over(crate::call::Over::Cancelled);
+            }
+            this.inner.set(None);
+        }
+    }
+}
+
+// === impl CancelFuture ===
+
+impl<F> CancelFuture<F> {
+    pub(super) fn new(inner: F, guard: Guard, tokens: Tokens) -> Self {
+        Self {
+            inner: Some(inner),
+            guard: Some(guard),
+            tokens,
+        }
+    }
+}
+
+impl<F, R, E> Future for CancelFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    E: Into<BoxError>,
+    R: Body,
+    R::Error: Into<BoxError>,
+{
+    type Output = Result<Response<CancelBody<R>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            // Polled again after its end, which no future must be.
+            return Poll::Pending;
+        };
+        if let Poll::Ready(result) = inner.poll(cx) {
+            this.inner.set(None);
+            let guard = this.guard.take();
+            return Poll::Ready(match result {
+                Ok(mut response) => {
+                    if let Some(call) = guard.as_ref().and_then(Guard::call) {
+                        call.mark(&mut response);
+                    }
+                    let tokens = std::mem::take(this.tokens);
+                    Ok(response.map(|body| CancelBody::new(body, guard, tokens)))
+                }
+                Err(error) => {
+                    let error = error.into();
+                    if let Some(guard) = guard {
+                        guard.failed(&*error);
+                    }
+                    Err(error)
+                }
+            });
+        }
+        ready!(this.tokens.poll(cx));
+        let guard = this.guard.take();
+        let error = guard.as_ref().and_then(Guard::token_fired);
+        this.inner.set(None);
+        match (guard, error) {
+            (Some(guard), Some(error)) => {
+                guard.failed(&error);
+                Poll::Ready(Err(error.into()))
+            }
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl<F> fmt::Debug for CancelFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelFuture")
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,54 @@
+//! Waiting for tokens.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// The tokens of a call: the layer's and the request's.
+///
+/// A waiter is made when something is waited for first, and lives on the heap so that the body which owns
+/// it stays `Unpin`.
+#[derive(Debug, Default)]
+pub(super) struct Tokens([Option<Token>; 2]);
+
+#[derive(Debug)]
+struct Token {
+    token: CancellationToken,
+    wait: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+// === impl Tokens ===
+
+impl Tokens {
+    pub(super) fn new(
+        of_layer: Option<&CancellationToken>,
+        of_request: Option<&CancellationToken>,
+    ) -> Self {
+        Self([of_layer, of_request].map(|token| {
+            token.map(|token| Token {
+                token: token.clone(),
+                wait: None,
+            })
+        }))
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for Token { token, wait } in self.0.iter_mut().flatten() {
+            let wait = wait.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
+            if wait.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn have_fired(&self) -> bool {
+        self.0
+            .iter()
+            .flatten()
+            .any(|token| token.token.is_cancelled())
+    }
+}

@@ -1,0 +1,52 @@
+//! The service.
+
+use super::{Deadline, DeadlineBody, DeadlineFuture};
+use crate::{call::Call, error::BoxError};
+use http::{Request, Response};
+use http_body::Body;
+use std::task::{Context, Poll};
+use tokio::time::Duration;
+use tower_service::Service;
+
+/// Holds each call to one deadline. See the [module](super).
+#[derive(Clone, Debug)]
+pub struct DeadlineService<S> {
+    inner: S,
+    budget: Duration,
+}
+
+// === impl DeadlineService ===
+
+impl<S> DeadlineService<S> {
+    pub(super) fn new(inner: S, budget: Duration) -> Self {
+        Self { inner, budget }
+    }
+
+    define_inner_service_accessors!();
+}
+
+impl<S, B, R> Service<Request<B>> for DeadlineService<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    R: Body,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response<DeadlineBody<R>>;
+    type Error = BoxError;
+    type Future = DeadlineFuture<S, B>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let call = Call::find_or_begin(&mut request);
+        if let Some(at) = call.now().checked_add(self.budget) {
+            call.lower_deadline(Deadline::at(at));
+        }
+        // A clone of a service that nobody made ready is as good as the service itself; the future makes
+        // it ready under the deadline.
+        DeadlineFuture::new(self.inner.clone(), request, call)
+    }
+}

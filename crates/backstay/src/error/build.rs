@@ -1,0 +1,91 @@
+//! What is wrong with a configuration, said when the stack is built.
+
+use std::{error::Error as StdError, fmt};
+
+/// A setting that can never work. Nothing was built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A duration is zero. `Duration::MAX` means "never".
+    ZeroDuration {
+        /// The name of the setting.
+        setting: &'static str,
+    },
+    /// A number is zero where one is needed.
+    Zero {
+        /// The name of the setting.
+        setting: &'static str,
+    },
+    /// A fallback without any target.
+    NoTargets,
+    /// Two targets with the same name.
+    DuplicateTarget {
+        /// The name.
+        target: String,
+    },
+    /// A target's origin, path or query cannot be part of a URI that is called.
+    Uri {
+        /// The name of the target.
+        target: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A header name or value of a target that HTTP does not allow. The value is not shown.
+    Header {
+        /// The name of the target.
+        target: String,
+        /// The name of the header.
+        header: String,
+    },
+    /// Two targets of one call speak different dialects.
+    Dialects {
+        /// The first dialect, and the target that speaks it.
+        first: (String, String),
+        /// The second dialect, and the target that speaks it.
+        second: (String, String),
+    },
+    /// A target names a model, and its dialect has no place for one.
+    ModelNotCarried {
+        /// The name of the target.
+        target: String,
+        /// The dialect.
+        dialect: String,
+    },
+}
+
+// === impl BuildError ===
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ZeroDuration { setting } => write!(
+                f,
+                "{setting} is zero: use a longer duration, or `Duration::MAX` for never"
+            ),
+            Self::Zero { setting } => write!(f, "{setting} is zero: use at least 1"),
+            Self::NoTargets => f.write_str("a fallback needs at least one target"),
+            Self::DuplicateTarget { target } => write!(
+                f,
+                "two targets are named {target}: give one of them another name with `Target::named`"
+            ),
+            Self::Uri { target, problem } => write!(f, "target {target}: {problem}"),
+            Self::Header { target, header } => write!(
+                f,
+                "target {target}: the header {header} has a name or value that HTTP does not allow"
+            ),
+            Self::Dialects { first, second } => write!(
+                f,
+                "target {} speaks {} and target {} speaks {}: targets of one call speak the same \
+                 dialect; many providers offer an OpenAI-shaped endpoint too",
+                first.1, first.0, second.1, second.0
+            ),
+            Self::ModelNotCarried { target, dialect } => write!(
+                f,
+                "target {target} names a model, and the dialect {dialect} has no place for one: \
+                 name the dialect of the API, or leave the model out"
+            ),
+        }
+    }
+}
+
+impl StdError for BuildError {}

@@ -1,0 +1,149 @@
+//! What a person reads.
+
+use super::{Cancellation, Error, ErrorKind, RequestProblem};
+use crate::timeout::Clock;
+use std::fmt;
+use tokio::time::Duration;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        what(self, f)?;
+        if let Some(target) = self.target() {
+            write!(f, " at target {target}")?;
+        }
+        if let (Some(phase), false) = (self.phase(), is_request(self)) {
+            write!(f, " in phase {phase}")?;
+        }
+        if let (Some(elapsed), Some(_)) = (self.elapsed(), self.phase()) {
+            write!(f, " after {}", Seconds(elapsed))?;
+        }
+        if !self.labels().is_empty() {
+            write!(f, " [{}]", self.labels())?;
+        }
+        if let Some(remedy) = remedy(self.kind()) {
+            write!(f, ": {remedy}")?;
+        }
+        if let Some(trail) = self.trail() {
+            let attempts = trail.attempts().len() + trail.passed_over().len();
+            if attempts > 1 {
+                write!(f, "\n{trail}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn what(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match error.kind() {
+        ErrorKind::Deadline => match error.limit() {
+            Some(limit) => write!(f, "deadline passed (budget {})", Seconds(limit)),
+            None => f.write_str("deadline passed"),
+        },
+        ErrorKind::Timeout(clock) => match error.limit() {
+            Some(limit) => write!(f, "{clock} timed out (limit {})", Seconds(limit)),
+            None => write!(f, "{clock} timed out"),
+        },
+        ErrorKind::Cancelled(Cancellation::Dropped) => f.write_str("cancelled: the caller left"),
+        ErrorKind::Cancelled(Cancellation::Token) => f.write_str("cancelled by its token"),
+        ErrorKind::Truncated => f.write_str("the answer was truncated"),
+        ErrorKind::Empty => f.write_str("the answer was empty"),
+        ErrorKind::InBand(class) => {
+            write!(f, "the answer carried an error ({})", class.as_str())
+        }
+        ErrorKind::Status(status) => write!(f, "upstream answered {status}"),
+        ErrorKind::Transport => f.write_str("sending or receiving failed"),
+        ErrorKind::Request(problem) => f.write_str(problem.as_str()),
+    }
+}
+
+fn is_request(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Request(_))
+}
+
+fn remedy(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::Deadline => {
+            "raise the budget, or shorten the clocks so that a fallback has time"
+        }
+        ErrorKind::Timeout(Clock::Connect) => {
+            "check the authority and the network, or raise `Timeouts::connect`"
+        }
+        ErrorKind::Timeout(Clock::Headers) => {
+            "raise `Timeouts::headers` (for a unary call it spans the whole generation), or add a target"
+        }
+        ErrorKind::Timeout(Clock::FirstToken) => {
+            "raise `Timeouts::first_token` (reasoning models are silent for long), or add a faster target"
+        }
+        ErrorKind::Timeout(Clock::Idle) => {
+            "raise `Timeouts::idle`, or hold the answer to its end so that a stall falls over"
+        }
+        ErrorKind::Timeout(Clock::Liveness) => "raise `Timeouts::liveness`",
+        ErrorKind::Timeout(Clock::Attempt) => {
+            "raise `Timeouts::attempt`, or the reserve left to other targets is too large"
+        }
+        ErrorKind::Truncated | ErrorKind::Empty => {
+            "the upstream closed early; hold the answer to its end (`Commit::End`) to fall over on this"
+        }
+        ErrorKind::Request(problem) => problem.remedy(),
+        ErrorKind::Cancelled(_)
+        | ErrorKind::InBand(_)
+        | ErrorKind::Status(_)
+        | ErrorKind::Transport => return None,
+    })
+}
+
+// === impl RequestProblem ===
+
+impl RequestProblem {
+    /// What is wrong, for a person.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAnObject => "the request body is not a JSON object",
+            Self::NoModel => "the request body names no model",
+            Self::SecondModel => "the request body names two models",
+            Self::ModelNotAString => "the model in the request body is not a string",
+            Self::Malformed => "the JSON of the request body is broken",
+            Self::TooLarge => "the request body is over the replay limit",
+            Self::Encoded => "the request body is encoded",
+            Self::Unreadable => "the request body failed while it was read",
+            Self::Uri => "the URI cannot be called",
+            Self::Plaintext => "the call came with https and the target's origin is http",
+            Self::ZeroDuration => "a clock in the request's extensions is zero",
+        }
+    }
+
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::NotAnObject | Self::Malformed => {
+                "send the JSON object that the API asks for, or use targets of the plain dialect"
+            }
+            Self::NoModel => "put a top-level `model` into it, or use targets of the plain dialect",
+            Self::SecondModel => "keep one top-level `model`",
+            Self::ModelNotAString => "make the top-level `model` a string",
+            Self::TooLarge => {
+                "raise `Targets::replay_limit`, or use a target that keeps the request as it is"
+            }
+            Self::Encoded => {
+                "send it without `content-encoding`, or use a target that keeps the model"
+            }
+            Self::Unreadable => "see the source",
+            Self::Uri => "give the request an absolute URI, or the target an origin",
+            Self::Plaintext => "give the target an https origin, or say `Target::allow_plaintext`",
+            Self::ZeroDuration => "use a longer limit, or `Duration::MAX` for never",
+        }
+    }
+}
+
+/// Seconds with as many digits as matter to a person.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        if seconds < 1.0 {
+            write!(f, "{:.0} ms", seconds * 1000.0)
+        } else {
+            write!(f, "{seconds:.1} s")
+        }
+    }
+}

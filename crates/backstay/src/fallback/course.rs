@@ -1,0 +1,368 @@
+//! Where a call is in its plan, and what follows a failed attempt.
+
+use super::{
+    backoff,
+    original::Original,
+    plan::{Plan, Route},
+    policy::{Cause, Decision, Failed, Pause},
+    transport,
+};
+use crate::{
+    body::ReplayableBody,
+    call::{Call, Over, Phase},
+    error::{Error, ErrorKind},
+    timeout::Clock,
+    trail::{Attempt, Next, Outcome, PassedOver, Reason, Wait, WaitReason},
+};
+use backstay_dialect::Failure;
+use http::{Request, StatusCode};
+use std::{error::Error as StdError, sync::Arc};
+use tokio::time::{Duration, Instant};
+
+/// The place of a call in its plan.
+pub(super) struct Course<B> {
+    pub(super) plan: Arc<Plan>,
+    pub(super) original: Option<Original<B>>,
+    target: usize,
+    /// Retries of this target that were made.
+    retries: u32,
+}
+
+/// What follows a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Another attempt, after this wait, at the target that the course stands at now.
+    Again(Duration),
+    /// Nothing: the call ends with the first target's last word.
+    Over,
+}
+
+/// A failed attempt in the words of the trail.
+pub(super) struct Failing<'a> {
+    pub(super) outcome: Outcome,
+    pub(super) uncertain: bool,
+    pub(super) cause: Cause<'a>,
+}
+
+// === impl Course ===
+
+impl<B: ReplayableBody> Course<B> {
+    pub(super) fn new(plan: Arc<Plan>) -> Self {
+        Self {
+            plan,
+            original: None,
+            target: 0,
+            retries: 0,
+        }
+    }
+
+    pub(super) fn route(&self) -> &Route {
+        // The index only moves to where a route is.
+        &self.plan.routes[self.target.min(self.plan.routes.len() - 1)]
+    }
+
+    pub(super) fn is_at_first_target(&self) -> bool {
+        self.target == 0
+    }
+
+    /// Whether anything could follow the attempt under way.
+    pub(super) fn could_go_on(&self) -> bool {
+        let replayable = self.original.as_ref().is_some_and(Original::is_replayable);
+        replayable && (self.retries < self.route().retries || self.next_target().is_some())
+    }
+
+    /// Opens the next attempt: the request for it, and the instant at which it must be over.
+    ///
+    /// `None` when too little time is left for any attempt.
+    pub(super) fn begin(&mut self, call: &Call, now: Instant) -> Option<Result<Request<B>, Error>> {
+        let left = call.deadline().time_left(now);
+        if left < self.plan.min_attempt {
+            self.pass_over(call, now, Reason::TooLittleTime);
+            return None;
+        }
+        let limit = self.limit(call, now);
+        let again = self.could_go_on();
+        let plan = self.plan.clone();
+        let route = &plan.routes[self.target];
+        let model = route.model.as_ref().map(|model| model.name.clone());
+        let attempt = Attempt::new(route.name.clone(), model, call.since_start(now));
+        let timeouts = route.timeouts.clone();
+        call.begin_attempt(attempt, limit, |state| state.target_timeouts = timeouts);
+        call.set_phase(Phase::Readiness);
+        self.original
+            .as_mut()
+            .map(|original| original.attempt(&plan, route, call, again))
+    }
+
+    /// The instant at which an attempt must be over, so that the reserve of the untried targets stays.
+    fn limit(&self, call: &Call, now: Instant) -> Option<Instant> {
+        let reserve = self.reserved();
+        if reserve.is_zero() {
+            return None;
+        }
+        let deadline = call.deadline().instant()?;
+        match deadline.checked_sub(reserve) {
+            Some(limit) if limit > now => Some(limit),
+            _ => {
+                let untried = u32::try_from(self.untried()).unwrap_or(u32::MAX);
+                let share = deadline.saturating_duration_since(now) / untried.saturating_add(1);
+                now.checked_add(share)
+            }
+        }
+    }
+
+    fn untried(&self) -> usize {
+        self.plan.routes.len().saturating_sub(self.target + 1)
+    }
+
+    fn reserved(&self) -> Duration {
+        let untried = u32::try_from(self.untried()).unwrap_or(u32::MAX);
+        self.plan.reserve.saturating_mul(untried)
+    }
+
+    /// Writes the failure into the trail, asks the policy, and moves to where the next attempt goes.
+    pub(super) fn failed(&mut self, call: &Call, failing: &Failing<'_>, now: Instant) -> Verdict {
+        let left = call.deadline().time_left(now);
+        let route = self.route();
+        let decision = self.plan.policy.decide(&Failed {
+            attempt: call.attempt(),
+            target: &route.name,
+            cause: failing.cause,
+            uncertain: failing.uncertain,
+            retries_left: route.retries.saturating_sub(self.retries),
+            targets_left: self.untried(),
+            time_left: left,
+        });
+        let (next, wait) = match decision {
+            Decision::Stop => (Next::Stop(Reason::Policy), None),
+            Decision::Skip => (self.skip(failing, Reason::Policy), None),
+            Decision::Retry(pause) => self.retry(failing, pause, left),
+        };
+        self.write(call, failing, next, wait, now);
+        match next {
+            Next::Retry => {
+                self.retries += 1;
+                Verdict::Again(wait.map_or(Duration::ZERO, |wait| wait.duration))
+            }
+            Next::Skip(_) => {
+                let Some(target) = self.next_target() else {
+                    return Verdict::Over;
+                };
+                for route in &self.plan.routes[self.target + 1..target] {
+                    pass_over(call, route, now, Reason::NotReplayable);
+                }
+                self.target = target;
+                self.retries = 0;
+                Verdict::Again(Duration::ZERO)
+            }
+            Next::Stop(reason) => {
+                for route in &self.plan.routes[self.target + 1..] {
+                    pass_over(call, route, now, reason);
+                }
+                Verdict::Over
+            }
+        }
+    }
+
+    /// A retry of this target, or what else there is when that is not possible.
+    fn retry(&self, failing: &Failing<'_>, pause: Pause, left: Duration) -> (Next, Option<Wait>) {
+        if let Some(reason) = self.no_further_attempt(failing) {
+            return (Next::Stop(reason), None);
+        }
+        if self.retries >= self.route().retries {
+            return (self.skip(failing, Reason::RetriesUsed), None);
+        }
+        let wait = self.wait(failing, pause);
+        let needed = wait
+            .duration
+            .saturating_add(self.plan.min_attempt)
+            .saturating_add(self.reserved());
+        if wait.duration > self.plan.max_wait || needed >= left {
+            return (self.skip(failing, Reason::WaitDoesNotFit), None);
+        }
+        if !self.plan.budget.withdraw() {
+            return (self.skip(failing, Reason::BudgetEmpty), None);
+        }
+        (Next::Retry, Some(wait))
+    }
+
+    fn wait(&self, failing: &Failing<'_>, pause: Pause) -> Wait {
+        let hinted = failing.cause.hint().after.map(|hint| Wait {
+            duration: backoff::hinted(hint, self.plan.random()),
+            reason: WaitReason::ServerHint,
+        });
+        match (pause, hinted) {
+            (Pause::AtLeast(least), hinted) => match hinted {
+                Some(wait) if wait.duration > least => wait,
+                _ => Wait {
+                    duration: least,
+                    reason: WaitReason::Policy,
+                },
+            },
+            (Pause::Auto, Some(wait)) => wait,
+            (Pause::Auto, None) => Wait {
+                duration: self.plan.backoff.wait(self.retries, self.plan.random()),
+                reason: WaitReason::Backoff,
+            },
+        }
+    }
+
+    /// The next target for this reason, or the reason that there is none.
+    fn skip(&self, failing: &Failing<'_>, reason: Reason) -> Next {
+        if let Some(reason) = self.no_further_attempt(failing) {
+            return Next::Stop(reason);
+        }
+        if self.next_target().is_some() {
+            Next::Skip(reason)
+        } else {
+            Next::Stop(reason)
+        }
+    }
+
+    /// Why nothing may be sent again, anywhere.
+    fn no_further_attempt(&self, failing: &Failing<'_>) -> Option<Reason> {
+        let original = self.original.as_ref()?;
+        if !original.is_replayable() {
+            return Some(Reason::NotReplayable);
+        }
+        let allowed = self.plan.retry_uncertain && original.is_idempotent();
+        (failing.uncertain && !allowed).then_some(Reason::Uncertain)
+    }
+
+    fn next_target(&self) -> Option<usize> {
+        let original = self.original.as_ref()?;
+        (self.target + 1..self.plan.routes.len()).find(|at| original.suits(&self.plan.routes[*at]))
+    }
+
+    fn write(
+        &self,
+        call: &Call,
+        failing: &Failing<'_>,
+        next: Next,
+        wait: Option<Wait>,
+        now: Instant,
+    ) {
+        let failure = match &failing.cause {
+            Cause::Status { failure, .. } | Cause::InBand(failure) => Some(*failure),
+            _ => None,
+        };
+        let at = call.since_start(now);
+        call.with_attempt(|attempt| {
+            attempt.end(failing.outcome, at);
+            attempt.uncertain = failing.uncertain;
+            attempt.next = Some(next);
+            attempt.wait = wait;
+            if let Some(failure) = failure {
+                attempt.class = Some(failure.class);
+                attempt.code.clone_from(&failure.code);
+            }
+        });
+        tracing::debug!(
+            attempt.target = &*self.route().name,
+            outcome = failing.outcome.as_str(),
+            ?next,
+            wait = ?wait.map(|wait| wait.duration),
+            "attempt failed"
+        );
+    }
+
+    /// The target at hand and those after it are not tried.
+    fn pass_over(&self, call: &Call, now: Instant, reason: Reason) {
+        for route in &self.plan.routes[self.target..] {
+            pass_over(call, route, now, reason);
+        }
+    }
+
+    /// The call was dropped: the trail says what was under way and what was not tried.
+    pub(super) fn abandoned(&self, call: &Call, now: Instant) {
+        let (outcome, reason) = match call.over() {
+            Some(Over::Deadline) => (Outcome::Deadline, Reason::Deadline),
+            _ => (Outcome::Cancelled, Reason::Cancelled),
+        };
+        let at = call.since_start(now);
+        let sent = call.phase() != Phase::Readiness;
+        call.with_attempt(|attempt| {
+            if attempt.outcome == Outcome::Running {
+                attempt.end(outcome, at);
+                attempt.uncertain = sent;
+            }
+        });
+        if self.original.is_some() {
+            for route in self.plan.routes.iter().skip(self.target + 1) {
+                pass_over(call, route, now, reason);
+            }
+        }
+    }
+}
+
+fn pass_over(call: &Call, route: &Route, now: Instant, reason: Reason) {
+    let passed = PassedOver {
+        target: route.name.clone(),
+        at: call.since_start(now),
+        reason,
+    };
+    call.with_state(|state| state.trail.pass_over(passed));
+}
+
+// === impl Failing ===
+
+impl<'a> Failing<'a> {
+    /// An answer whose status says that it failed. For a call that must not happen twice, an answer of a
+    /// server that may have done the work is uncertain.
+    pub(super) fn status(cause: Cause<'a>, status: StatusCode, idempotent: bool) -> Self {
+        let may_have_worked = matches!(status.as_u16(), 408 | 500 | 502 | 504);
+        Self {
+            outcome: Outcome::Status,
+            uncertain: may_have_worked && !idempotent,
+            cause,
+        }
+    }
+
+    pub(super) fn in_band(failure: &'a Failure) -> Self {
+        Self {
+            outcome: Outcome::InBand,
+            uncertain: false,
+            cause: Cause::InBand(failure),
+        }
+    }
+
+    pub(super) fn truncated() -> Self {
+        Self {
+            outcome: Outcome::Truncated,
+            uncertain: true,
+            cause: Cause::Truncated,
+        }
+    }
+
+    pub(super) fn empty() -> Self {
+        Self {
+            outcome: Outcome::Empty,
+            uncertain: true,
+            cause: Cause::Empty,
+        }
+    }
+
+    /// A clock, or what the client says. `None` for a cancellation, which is never retried, and for what
+    /// is wrong with the request itself.
+    pub(super) fn error(error: &'a (dyn StdError + Send + Sync + 'static)) -> Option<Self> {
+        match Error::find(error).map(Error::kind) {
+            Some(ErrorKind::Cancelled(_) | ErrorKind::Request(_)) => None,
+            Some(ErrorKind::Timeout(clock)) => Some(Self {
+                outcome: Outcome::Timeout(clock),
+                uncertain: clock != Clock::Connect,
+                cause: Cause::Clock(clock),
+            }),
+            // A deadline layer inside of this one bounds the attempt.
+            Some(ErrorKind::Deadline) => Some(Self {
+                outcome: Outcome::Timeout(Clock::Attempt),
+                uncertain: true,
+                cause: Cause::Clock(Clock::Attempt),
+            }),
+            _ => Some(Self {
+                outcome: Outcome::Transport,
+                uncertain: transport::may_have_been_sent(error),
+                cause: Cause::Transport(error),
+            }),
+        }
+    }
+}

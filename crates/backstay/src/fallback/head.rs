@@ -1,0 +1,246 @@
+//! The head of an attempt's request: where it goes, and what must not go with it.
+
+use super::plan::{Plan, Route};
+use crate::{call::Call, error::RequestProblem};
+use backstay_dialect::Dialect;
+use http::{
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header,
+    request::Parts,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+
+/// The parts of a request's head that an attempt starts from, without a header map's index.
+pub(super) struct Saved {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    headers: Box<[(HeaderName, HeaderValue)]>,
+    /// Only when there is more in them than the call's own record.
+    extensions: Option<Extensions>,
+}
+
+/// What a target changes.
+pub(super) struct Change<'a> {
+    plan: &'a Plan,
+    route: &'a Route,
+    dialect: &'a dyn Dialect,
+    /// The body's length, when it is another than the caller's.
+    rewritten: Option<usize>,
+}
+
+/// Headers that say nothing about who is calling, and may go to another authority.
+const PORTABLE: [HeaderName; 5] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::ACCEPT,
+    header::ACCEPT_LANGUAGE,
+    header::USER_AGENT,
+];
+
+// === impl Saved ===
+
+impl Saved {
+    pub(super) fn of(parts: &Parts) -> Self {
+        Self {
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            version: parts.version,
+            headers: parts
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            extensions: (parts.extensions.len() > 1).then(|| parts.extensions.clone()),
+        }
+    }
+
+    /// The head as the caller made it. What an attempt put into its extensions is not in there.
+    pub(super) fn restore(&self, call: &Call) -> Parts {
+        let mut request = http::Request::new(());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.version_mut() = self.version;
+        let headers = request.headers_mut();
+        headers.reserve(self.headers.len());
+        for (name, value) in &self.headers {
+            headers.append(name.clone(), value.clone());
+        }
+        match &self.extensions {
+            Some(extensions) => *request.extensions_mut() = extensions.clone(),
+            None => {
+                request.extensions_mut().insert(call.clone());
+            }
+        }
+        request.into_parts().0
+    }
+}
+
+// === impl Change ===
+
+impl<'a> Change<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        route: &'a Route,
+        dialect: &'a dyn Dialect,
+        rewritten: Option<usize>,
+    ) -> Self {
+        Self {
+            plan,
+            route,
+            dialect,
+            rewritten,
+        }
+    }
+
+    pub(super) fn apply(&self, mut parts: Parts) -> Result<Parts, RequestProblem> {
+        let moved = self.moves(&parts.uri)?;
+        let crossing = moved || self.route.own_credentials;
+        let redirected = moved || self.route.path.is_some() || self.route.query.is_some();
+        if redirected {
+            parts.uri = self.uri(std::mem::take(&mut parts.uri), moved)?;
+        }
+        if crossing {
+            parts.headers = self.portable(&parts.headers);
+        } else if redirected || self.rewritten.is_some() {
+            drop_bound_to_the_request(&mut parts.headers, self.rewritten.is_some());
+        }
+        // hyper writes both of its own accord; a wrong one of the caller's would reach the wire.
+        if !parts.headers.is_empty() {
+            parts.headers.remove(header::TRANSFER_ENCODING);
+            if let Some(length) = self.rewritten
+                && parts.headers.contains_key(header::CONTENT_LENGTH)
+            {
+                parts.headers.insert(header::CONTENT_LENGTH, length.into());
+            }
+        }
+        if self.dialect.carries_model() {
+            parts.headers.insert(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static("identity"),
+            );
+        }
+        for (name, value) in &self.route.headers {
+            parts.headers.insert(name.clone(), value.clone());
+        }
+        Ok(parts)
+    }
+
+    /// Whether the attempt goes to another authority than the caller named.
+    fn moves(&self, uri: &Uri) -> Result<bool, RequestProblem> {
+        let Some((scheme, authority)) = &self.route.origin else {
+            return Ok(false);
+        };
+        if uri.scheme() == Some(&Scheme::HTTPS)
+            && *scheme == Scheme::HTTP
+            && !self.route.allow_plaintext
+        {
+            return Err(RequestProblem::Plaintext);
+        }
+        let same = uri.scheme() == Some(scheme)
+            && uri.authority().is_some_and(|named| {
+                named.host().eq_ignore_ascii_case(authority.host())
+                    && port(scheme, named) == port(scheme, authority)
+            });
+        Ok(!same)
+    }
+
+    fn uri(&self, uri: Uri, moved: bool) -> Result<Uri, RequestProblem> {
+        let mut parts = uri.into_parts();
+        if let (true, Some((scheme, authority))) = (moved, &self.route.origin) {
+            parts.scheme = Some(scheme.clone());
+            parts.authority = Some(authority.clone());
+        }
+        let old = parts.path_and_query.as_ref();
+        let path = match &self.route.path {
+            Some(path) => path.path(),
+            None => old.map_or("/", PathAndQuery::path),
+        };
+        let query = match &self.route.query {
+            Some(query) => Some(&**query),
+            // A key may ride in the query: it does not go to another authority.
+            None if moved || self.route.own_credentials => None,
+            None => old.and_then(PathAndQuery::query),
+        };
+        let path_and_query = match query {
+            Some(query) => format!("{path}?{query}").parse(),
+            None => path.parse(),
+        };
+        parts.path_and_query = Some(path_and_query.map_err(|_| RequestProblem::Uri)?);
+        Uri::from_parts(parts).map_err(|_| RequestProblem::Uri)
+    }
+
+    /// Only what is on the allow-list.
+    fn portable(&self, headers: &HeaderMap) -> HeaderMap {
+        let mut portable = HeaderMap::with_capacity(headers.len());
+        let named = self
+            .plan
+            .portable_headers
+            .iter()
+            .chain(self.dialect.portable_headers())
+            .chain(&PORTABLE);
+        for name in named {
+            if !portable.contains_key(name) {
+                for value in headers.get_all(name) {
+                    portable.append(name.clone(), value.clone());
+                }
+            }
+        }
+        portable
+    }
+}
+
+/// Headers that are true of the caller's own request only: of the connection it came on, of the host it
+/// named, and of the bytes that it had.
+fn drop_bound_to_the_request(headers: &mut HeaderMap, other_bytes: bool) {
+    const OF_THE_CONNECTION: [&str; 9] = [
+        "host",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+    ];
+    const OF_THE_BYTES: [&str; 9] = [
+        "digest",
+        "content-digest",
+        "repr-digest",
+        "content-md5",
+        "signature",
+        "signature-input",
+        "x-amz-content-sha256",
+        "x-amz-checksum-sha256",
+        "x-amz-checksum-crc32",
+    ];
+    // One walk, and no look-up for what is not there.
+    let bound = |name: &HeaderName| {
+        OF_THE_CONNECTION.contains(&name.as_str())
+            || other_bytes && OF_THE_BYTES.contains(&name.as_str())
+    };
+    if !headers.keys().any(bound) {
+        return;
+    }
+    // What `connection` names belongs to the connection too (RFC 9110, section 7.6.1).
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let doomed: Vec<HeaderName> = headers.keys().filter(|name| bound(name)).cloned().collect();
+    for name in doomed.into_iter().chain(named) {
+        headers.remove(name);
+    }
+}
+
+fn port(scheme: &Scheme, authority: &Authority) -> Option<u16> {
+    let default = match scheme.as_str() {
+        "https" => Some(443),
+        "http" => Some(80),
+        _ => None,
+    };
+    authority.port_u16().or(default)
+}

@@ -1,0 +1,121 @@
+//! Retry, and retry elsewhere, while the caller has seen nothing yet.
+//!
+//! # Example
+//!
+//! ```
+//! use backstay::{BoxError, Body, ServiceBuilderExt, Trail, fallback::Targets};
+//! use bytes::Bytes;
+//! use http::{Request, Response, StatusCode};
+//! use http_body_util::{BodyExt, Full};
+//! use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), BoxError> {
+//! // An upstream whose larger model is overloaded.
+//! let upstream = service_fn(|request: Request<Body>| async {
+//!     let body = request.into_body().collect().await?.to_bytes();
+//!     let overloaded = !body.starts_with(br#"{"model":"gpt-4o-mini""#);
+//!     let mut response = Response::new(Full::from(r#"{"choices":[]}"#));
+//!     if overloaded {
+//!         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+//!     }
+//!     Ok::<_, BoxError>(response)
+//! });
+//! let mut service = ServiceBuilder::new()
+//!     .fallback(Targets::new("gpt-4o").then("gpt-4o-mini").retries(1))?
+//!     .service(upstream);
+//!
+//! let request = Request::post("https://api.openai.com/v1/chat/completions")
+//!     .header("content-type", "application/json")
+//!     .body(Body::from(r#"{"model":"gpt-4o","messages":[]}"#))?;
+//! let response = service.ready().await?.call(request).await?;
+//! assert_eq!(response.status(), StatusCode::OK);
+//!
+//! let trail = response.extensions().get::<Trail>().expect("each response has one");
+//! assert_eq!(trail.attempts().len(), 3);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What happens to a failed attempt
+//!
+//! A [`Policy`] decides: **retry** the same target after a wait, **skip** to the next target, **stop**. It
+//! is told the status, headers and a bounded prefix of the body, what the dialect makes of them, the
+//! transport error, or the clock that ran out. The [default](DefaultPolicy) takes the dialect's word for
+//! answers, goes elsewhere after a timeout, and repeats what did not arrive.
+//!
+//! Each attempt is made from the *original* request plus its target's changes. When the authority
+//! changes, or the target has credentials of its own, only an allow-list of headers goes with it: a
+//! credential of one authority never reaches another.
+//!
+//! # Commit
+//!
+//! An answer is held back until its [`Commit`] point: the first semantic event of a stream, the end of a
+//! JSON document. What fails before it is a failed attempt that nobody saw. After it nothing is retried:
+//! the body ends with a typed error. The end of a stream counts as success only with the end evidence of
+//! its dialect. After the end marker the stream is over, even if the socket stays open.
+//!
+//! An answer after which nothing could be tried any more is let through at its head. The hold is bounded
+//! in frames, bytes and time; at a bound it commits, and the trail says so.
+//!
+//! # Waits
+//!
+//! The server's hint first, with jitter only upwards, else exponential back-off with full jitter. A wait
+//! that does not fit the deadline, or is over the longest allowed, is not slept: the next target is tried
+//! at once, or the upstream's own answer is returned at once. Waits leave the reserve of untried targets
+//! untouched. A retry budget, shared by the clones of a service, bounds retries of the same target.
+//!
+//! # When all is exhausted
+//!
+//! The first target's last answer is returned as a response, or its failure as the typed error. What the
+//! others said is in the trail.
+//!
+//! # What it does not cover
+//!
+//! It sets no limit on the whole call: put the [deadline](crate::deadline) outside, and the
+//! [clocks](crate::timeout) inside. Retries of its own that an SDK, or the client below, makes multiply
+//! with these: turn them off.
+//!
+//! # On drop
+//!
+//! The attempt under way is dropped with the future or the body, and the trail says which target was not
+//! tried and why. A body that is dropped after its end marker is no cancellation: what is left of the
+//! connection's data is read for up to 50 ms, so that the connection can be used again. Only then, and
+//! only if the data had not arrived, a task is spawned.
+//!
+//! # Cost
+//!
+//! One saved copy of the request's head while another attempt is possible; the body's bytes are shared.
+
+mod answer;
+mod backoff;
+mod body;
+mod budget;
+mod commit;
+mod course;
+mod future;
+mod head;
+mod hold;
+mod layer;
+mod linger;
+mod original;
+mod plan;
+mod policy;
+mod service;
+mod target;
+mod targets;
+mod transport;
+
+pub use self::{
+    backoff::Backoff,
+    body::FallbackBody,
+    budget::RetryBudget,
+    commit::Commit,
+    future::FallbackFuture,
+    layer::FallbackLayer,
+    original::Idempotent,
+    policy::{Cause, Decision, DefaultPolicy, Failed, Pause, Policy},
+    service::FallbackService,
+    target::Target,
+    targets::Targets,
+};

@@ -1,0 +1,12 @@
+//! What an attempt's body says while it goes by.
+//!
+//! Each attempt has one observer, fed by the innermost layer that needs it. What it sees is raised as
+//! [`Signals`] in the call's record, where every other layer reads it: nothing is parsed twice.
+
+mod observer;
+mod signals;
+
+pub(crate) use self::{
+    observer::{Content, Observer},
+    signals::{SharedSignals, Signals},
+};
