@@ -1,11 +1,12 @@
 //! The client as a service: what it checks before a request is sent, and which pool it goes to.
 
 use crate::{
-    BoxError, BuildError, Builder, Error, ErrorKind, FreshConnection, ResponseBody, ResponseFuture,
+    BoxError, BuildError, Builder, Error, ErrorKind, ResponseBody, ResponseFuture,
     connect::{Connector, is_loopback},
     proxy::{Route, Routes},
 };
 use backstay::timeout::ConnectLimit;
+use backstay::transport::FreshConnection;
 use http::{
     HeaderValue, Request, Response, Uri, Version,
     header::{PROXY_AUTHORIZATION, USER_AGENT},

@@ -1,23 +1,10 @@
-//! New or used: what a request can ask of its connection, and what is told about it afterwards.
+//! New or used: what is told about a connection afterwards.
 
 use http::Extensions;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
-
-/// A request extension: send this request over a connection that is surely new.
-///
-/// For the one retry after a used connection was reset. The connection is not pooled afterwards.
-///
-/// ```
-/// use backstay_client::FreshConnection;
-///
-/// let mut request = http::Request::new(());
-/// request.extensions_mut().insert(FreshConnection);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FreshConnection;
 
 /// Whether an earlier response had come over the same connection.
 ///

@@ -1,6 +1,7 @@
 //! Why there was no response, or why its body ended early.
 
 use crate::{BoxError, ConnectionReuse, connection};
+use backstay::transport::{Delivery, SendFailure};
 use http::Extensions;
 use hyper_util::client::legacy;
 use std::{error::Error as StdError, fmt};
@@ -60,7 +61,7 @@ impl Error {
         Self {
             kind,
             reuse: None,
-            source: None,
+            source: Some(SendFailure::new(Delivery::Refused).into()),
         }
     }
 
@@ -87,10 +88,16 @@ impl Error {
                 (kind, connection::reuse_of(&extras))
             }
         };
+        let delivery = match (kind, reuse) {
+            (ErrorKind::Exchange, reuse) => {
+                Delivery::maybe_sent(reuse.is_some_and(|reuse| reuse.reused))
+            }
+            _ => Delivery::NotSent,
+        };
         Self {
             kind,
             reuse,
-            source: Some(source.into()),
+            source: Some(SendFailure::new(delivery).with_source(source).into()),
         }
     }
 }

@@ -15,7 +15,7 @@ pub use self::{
     body::ResponseBody,
     builder::{BuildError, Builder},
     client::Client,
-    connection::{ConnectionReuse, FreshConnection},
+    connection::ConnectionReuse,
     error::{Error, ErrorKind},
     future::ResponseFuture,
     proxy::Proxy,

@@ -4,9 +4,10 @@
 
 mod peer;
 
+use backstay::transport::FreshConnection;
 use backstay_client::{
-    BuildError, Builder, Client, ConnectionReuse, Error, ErrorKind, FreshConnection, Proxy,
-    ResponseBody, ResponseFuture,
+    BuildError, Builder, Client, ConnectionReuse, Error, ErrorKind, Proxy, ResponseBody,
+    ResponseFuture,
 };
 use bytes::Bytes;
 use http::Response;

@@ -81,6 +81,7 @@ pub mod fallback;
 pub mod status_error;
 pub mod timeout;
 pub mod trail;
+pub mod transport;
 
 pub use self::{
     body::{Body, ReplayableBody},

@@ -5,14 +5,14 @@ use super::{
     original::Original,
     plan::{Plan, Route},
     policy::{Cause, Decision, Failed, Pause},
-    transport,
 };
 use crate::{
     body::ReplayableBody,
     call::{Call, Over, Phase},
     error::{Error, ErrorKind},
     timeout::Clock,
-    trail::{Attempt, Next, Outcome, PassedOver, Reason, Wait, WaitReason},
+    trail::{Attempt, Next, Note, Outcome, PassedOver, Reason, Wait, WaitReason},
+    transport::{Delivery, FreshConnection},
 };
 use backstay_dialect::Failure;
 use http::{Request, StatusCode};
@@ -81,7 +81,6 @@ impl<B: ReplayableBody> Course<B> {
             return None;
         }
         let limit = self.limit(call, now);
-        let again = self.could_go_on();
         let plan = self.plan.clone();
         let route = &plan.routes[self.target];
         let model = route.model.as_ref().map(|model| model.name.clone());
@@ -91,7 +90,34 @@ impl<B: ReplayableBody> Course<B> {
         call.set_phase(Phase::Readiness);
         self.original
             .as_mut()
-            .map(|original| original.attempt(&plan, route, call, again))
+            .map(|original| original.attempt(&plan, route, call))
+    }
+
+    /// The attempt under way once more, over a new connection, when the one that it had been given was lost
+    /// before any byte of a response. `None` when it must not be sent again.
+    pub(super) fn resend(
+        &mut self,
+        call: &Call,
+        error: &(dyn StdError + 'static),
+    ) -> Option<Result<Request<B>, Error>> {
+        if Delivery::of(error) != Delivery::maybe_sent(true) {
+            return None;
+        }
+        let plan = self.plan.clone();
+        let original = self.original.as_mut()?;
+        if !original.is_replayable() || !(plan.retry_uncertain && original.is_idempotent()) {
+            return None;
+        }
+        call.with_attempt(|attempt| {
+            attempt.note = Some(Note::Resent);
+            attempt.uncertain = true;
+        });
+        call.set_phase(Phase::Readiness);
+        let request = original.attempt(&plan, &plan.routes[self.target], call);
+        Some(request.map(|mut request| {
+            request.extensions_mut().insert(FreshConnection);
+            request
+        }))
     }
 
     /// The instant at which an attempt must be over, so that the reserve of the untried targets stays.
@@ -249,7 +275,7 @@ impl<B: ReplayableBody> Course<B> {
         let at = call.since_start(now);
         call.with_attempt(|attempt| {
             attempt.end(failing.outcome, at);
-            attempt.uncertain = failing.uncertain;
+            attempt.uncertain |= failing.uncertain;
             attempt.next = Some(next);
             attempt.wait = wait;
             if let Some(failure) = failure {
@@ -360,7 +386,7 @@ impl<'a> Failing<'a> {
             }),
             _ => Some(Self {
                 outcome: Outcome::Transport,
-                uncertain: transport::may_have_been_sent(error),
+                uncertain: Delivery::of(error).may_have_arrived(),
                 cause: Cause::Transport(error),
             }),
         }

@@ -89,6 +89,8 @@ struct Rest<S, B, R> {
     /// For the waits; and for the attempt's limit, where no timeouts layer keeps it.
     alarm: Alarm,
     commit: Option<Commit>,
+    /// The attempt under way was sent a second time.
+    resent: bool,
     /// What the first target said last: the caller's own choice speaks when all is exhausted.
     first_word: Option<LastWord<R>>,
 }
@@ -116,6 +118,7 @@ where
                 call: Some(call),
                 alarm: Alarm::default(),
                 commit: request.extensions().get::<Commit>().copied(),
+                resent: false,
                 first_word: None,
             },
             state: State::Start {
@@ -176,7 +179,7 @@ where
                     Poll::Ready(Err(error)) => {
                         // Before anything else is done: dropping the future lets go of its connection.
                         this.state.set(State::Next);
-                        this.rest.attempt_failed(&call, error.into())
+                        this.rest.send_failed(&call, error.into())
                     }
                     Poll::Pending => match this.rest.poll_limit(cx, &call) {
                         Some(error) => {
@@ -313,6 +316,7 @@ where
     }
 
     fn begin(&mut self, call: &Call) -> Step<S::Future, B, R> {
+        self.resent = false;
         let now = Instant::now();
         match self.course.begin(call, now) {
             Some(Ok(request)) => Step::Go(State::Readying {
@@ -484,6 +488,24 @@ where
                 )
             }
         }
+    }
+
+    /// No byte of a response came. Once for each attempt, a request that met a dying connection is sent
+    /// again at once.
+    fn send_failed(&mut self, call: &Call, error: BoxError) -> Step<S::Future, B, R> {
+        if !self.resent {
+            match self.course.resend(call, &*error) {
+                Some(Ok(request)) => {
+                    self.resent = true;
+                    return Step::Go(State::Readying {
+                        request: Some(request),
+                    });
+                }
+                Some(Err(error)) => return self.end_with_error(error.into()),
+                None => {}
+            }
+        }
+        self.attempt_failed(call, error)
     }
 
     fn attempt_failed(&mut self, call: &Call, error: BoxError) -> Step<S::Future, B, R> {

@@ -104,7 +104,6 @@ mod policy;
 mod service;
 mod target;
 mod targets;
-mod transport;
 
 pub use self::{
     backoff::Backoff,

@@ -153,13 +153,12 @@ impl<B: ReplayableBody> Original<B> {
         &*self.dialect
     }
 
-    /// The request for one target. `again` keeps what a later attempt needs.
+    /// The request for one target.
     pub(super) fn attempt(
         &mut self,
         plan: &Plan,
         route: &Route,
         call: &Call,
-        again: bool,
     ) -> Result<Request<B>, Error> {
         let problem = |problem| Error::of(call, ErrorKind::Request(problem));
         let (body, rewritten) = match &mut self.content {
@@ -188,9 +187,7 @@ impl<B: ReplayableBody> Original<B> {
         let change = Change::new(plan, route, &*self.dialect, length);
         let parts = match std::mem::replace(&mut self.head, Head::Gone) {
             Head::Whole(parts) => {
-                if again {
-                    self.head = Head::Saved(Saved::of(&parts));
-                }
+                self.head = Head::Saved(Saved::of(&parts));
                 parts
             }
             Head::Saved(saved) => {

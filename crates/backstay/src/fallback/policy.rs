@@ -1,6 +1,6 @@
 //! What to do about a failed attempt.
 
-use crate::timeout::Clock;
+use crate::{timeout::Clock, transport::Delivery};
 use backstay_dialect::{Action, Failure, Hint};
 use http::{HeaderMap, StatusCode};
 use std::{error::Error as StdError, fmt};
@@ -154,6 +154,8 @@ impl Policy for DefaultPolicy {
                     (_, Action::Stop) => Decision::Stop,
                 }
             }
+            // It would be refused again.
+            Cause::Transport(error) if Delivery::of(*error) == Delivery::Refused => Decision::Skip,
             // A target that was silent once is likely to be silent again.
             Cause::Clock(_) if failed.targets_left > 0 => Decision::Skip,
             Cause::Clock(_) | Cause::Truncated | Cause::Empty | Cause::Transport(_) => {

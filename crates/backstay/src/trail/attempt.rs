@@ -138,6 +138,9 @@ pub enum WaitReason {
 pub enum Note {
     /// The answer came encoded (`content-encoding`): it was committed at the head and not observed.
     Encoded,
+    /// The connection that the attempt was given had been used before, and was lost before any byte of a
+    /// response: the request was sent once more over a new one.
+    Resent,
     /// The hold reached its bound in bytes, frames or time, and was committed.
     HoldBound,
     /// The consumer left after the end of the answer; the rest of the connection's data was read.
