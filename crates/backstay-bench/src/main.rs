@@ -1,0 +1,50 @@
+//! What the backstay layers cost, side by side with their peers.
+//!
+//! ```sh
+//! cargo run --release -p backstay-bench -- overhead
+//! cargo run --release -p backstay-bench -- allocations
+//! cargo run --release -p backstay-bench -- check
+//! ```
+//!
+//! All subjects wrap the same upstream in memory, get the same request, and are called the same way. They
+//! take turns in one run, so that a busy machine is equally unkind to each.
+
+mod allocations;
+mod case;
+mod check;
+mod counting;
+mod overhead;
+mod row;
+mod stacks;
+mod subject;
+mod upstream;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tower::BoxError;
+
+/// What the backstay layers cost, side by side with their peers.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Time and allocations per call and per body frame
+    Overhead(overhead::Options),
+    /// Allocations of the backstay stack, layer by layer
+    Allocations(allocations::Options),
+    /// Fails if the backstay stack allocates more than it may
+    Check,
+}
+
+fn main() -> Result<ExitCode, BoxError> {
+    match Arguments::parse().bench {
+        Bench::Overhead(options) => overhead::run(&options).map(|()| ExitCode::SUCCESS),
+        Bench::Allocations(options) => allocations::run(&options).map(|()| ExitCode::SUCCESS),
+        Bench::Check => check::run(),
+    }
+}

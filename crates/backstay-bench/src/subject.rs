@@ -1,0 +1,85 @@
+//! A service under measurement, whatever its type.
+
+use crate::case::Prompt;
+use bytes::{Buf, Bytes};
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::BodyExt;
+use std::{fmt, hint::black_box, pin::pin, rc::Rc};
+use tokio::{runtime::Runtime, task::coop::unconstrained};
+use tower::{BoxError, Service, ServiceExt};
+
+/// A name, and a way to make calls one after the other.
+pub(crate) struct Subject {
+    name: &'static str,
+    run: Box<dyn FnMut(u32) -> Result<(), BoxError>>,
+}
+
+// === impl Subject ===
+
+impl Subject {
+    pub(crate) fn new<S, B, R>(
+        name: &'static str,
+        runtime: &Rc<Runtime>,
+        prompt: &Prompt,
+        service: S,
+    ) -> Self
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone + 'static,
+        S::Error: Into<BoxError>,
+        B: From<Bytes>,
+        R: Body,
+        R::Error: Into<BoxError>,
+    {
+        let runtime = runtime.clone();
+        let prompt = prompt.clone();
+        let run = move |calls| {
+            // Unconstrained: in life each call has a task's budget of its own; calls in a row would use
+            // one up, and charge whoever polls timers for it.
+            runtime.block_on(unconstrained(async {
+                for _ in 0..calls {
+                    exchange(&service, prompt.request()).await?;
+                }
+                Ok(())
+            }))
+        };
+        Self {
+            name,
+            run: Box::new(run),
+        }
+    }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Makes this many calls, and reads each answer to its end.
+    pub(crate) fn run(&mut self, calls: u32) -> Result<(), BoxError> {
+        (self.run)(calls)
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Subject").field(&self.name).finish()
+    }
+}
+
+/// One call as a handler makes it: on a clone of the service.
+async fn exchange<S, B, R>(service: &S, request: Request<B>) -> Result<(), BoxError>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    R: Body,
+    R::Error: Into<BoxError>,
+{
+    let mut service = service.clone();
+    let ready = service.ready().await.map_err(Into::into)?;
+    let response = ready.call(request).await.map_err(Into::into)?;
+    let mut body = pin!(response.into_body());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(Into::into)?;
+        black_box(frame.data_ref().map(Buf::remaining));
+    }
+    Ok(())
+}
