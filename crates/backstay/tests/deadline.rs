@@ -1,4 +1,5 @@
 //! One deadline over readiness, call and body.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
@@ -257,4 +258,25 @@ async fn a_wrapped_body_keeps_its_size() {
 #[test]
 fn a_budget_of_zero_is_refused() {
     assert!(ServiceBuilder::new().deadline(Duration::ZERO).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mock_that_is_not_ready_is_waited_for_inside_the_call() {
+    let (mut mock, mut handle) = tower_test::mock::spawn_layer::<
+        http::Request<backstay::Body>,
+        http::Response<http_body_util::Full<bytes::Bytes>>,
+        _,
+    >(backstay::deadline::DeadlineLayer::new(seconds(3)).unwrap());
+    handle.allow(0);
+    // Ready at once: the waiting is the call's, and so under its deadline.
+    assert!(mock.poll_ready().is_ready());
+    let mut call = tokio_test::task::spawn(mock.call(chat()));
+    assert!(call.poll().is_pending());
+    handle.allow(1);
+    assert!(call.is_woken());
+    assert!(call.poll().is_pending());
+    let (request, reply) = handle.next_request().await.unwrap();
+    assert_eq!(request.uri(), "https://api.example.com/v1/chat/completions");
+    reply.send_response(http::Response::new("{}".into()));
+    assert!(call.await.is_ok());
 }

@@ -1,4 +1,5 @@
 //! Retry, and retry elsewhere, before commit.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
@@ -186,7 +187,8 @@ async fn unary_json_is_held_to_its_end() {
 #[tokio::test(start_paused = true)]
 async fn what_fails_after_content_is_a_typed_error_and_never_retried() {
     let in_band = data(r#"{"error":{"code":"server_error","message":"x"}}"#);
-    let failures: [(Vec<Step>, fn(ErrorKind) -> bool, Outcome); 4] = [
+    type Expected = fn(ErrorKind) -> bool;
+    let failures: [(Vec<Step>, Expected, Outcome); 4] = [
         (
             vec![token("a"), in_band],
             |kind| matches!(kind, ErrorKind::InBand(_)),
@@ -851,7 +853,7 @@ async fn a_body_over_the_replay_limit_streams_once_or_is_refused() {
         let upstream = Upstream::new([Answer::status(500, "{}")]);
         let service = stack(Targets::new(target).replay_limit(20), &upstream);
         let in_memory = send(&service, chat()).await;
-        let boxed = chat().map(|body| Body::wrap(body));
+        let boxed = chat().map(Body::wrap);
         let streamed = send(&service, boxed).await;
         for result in [in_memory, streamed] {
             if sent {

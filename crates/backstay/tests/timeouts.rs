@@ -1,4 +1,5 @@
 //! The clocks of one attempt.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

@@ -105,7 +105,7 @@ impl<B: ReplayableBody> Course<B> {
         }
         let plan = self.plan.clone();
         let original = self.original.as_mut()?;
-        if !original.is_replayable() || !(plan.retry_uncertain && original.is_idempotent()) {
+        if !(original.is_replayable() && plan.retry_uncertain && original.is_idempotent()) {
             return None;
         }
         call.with_attempt(|attempt| {

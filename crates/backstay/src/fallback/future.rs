@@ -325,7 +325,11 @@ where
             Some(Err(error)) => {
                 let at = call.since_start(now);
                 call.with_attempt(|attempt| attempt.end(Outcome::Transport, at));
-                self.end_with_error(error.into())
+                // A target that cannot be called does not hide the failure that led to it.
+                match self.first_word.take() {
+                    Some(word) => self.end_with(call, word),
+                    None => self.end_with_error(error.into()),
+                }
             }
             None => match self.first_word.take() {
                 Some(word) => self.end_with(call, word),

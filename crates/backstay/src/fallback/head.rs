@@ -95,7 +95,7 @@ impl<'a> Change<'a> {
     pub(super) fn apply(&self, mut parts: Parts) -> Result<Parts, RequestProblem> {
         let moved = self.moves(&parts.uri)?;
         let crossing = moved || self.route.own_credentials;
-        let redirected = moved || self.route.path.is_some() || self.route.query.is_some();
+        let redirected = crossing || self.route.path.is_some() || self.route.query.is_some();
         if redirected {
             parts.uri = self.uri(std::mem::take(&mut parts.uri), moved)?;
         }
