@@ -4,7 +4,7 @@ use super::{
     Commit, FallbackBody,
     answer::FailedAnswer,
     course::{Course, Failing, Verdict},
-    hold::{Held as HoldEnd, Hold},
+    hold::{Hold, HoldEnd},
     original::Original,
     plan::Plan,
     policy::Cause,

@@ -37,7 +37,7 @@ pub(super) struct Frames {
 }
 
 /// How a hold ended.
-pub(super) enum Held {
+pub(super) enum HoldEnd {
     /// The commit point was reached. `ended`: the body has come to its end, and this is all of it.
     Committed { ended: bool },
     /// An in-band error; what it is stands in the record.
@@ -98,14 +98,14 @@ where
         cx: &mut Context<'_>,
         call: &Call,
         bounds: &HoldBounds,
-    ) -> Poll<Held> {
+    ) -> Poll<HoldEnd> {
         if self.point == Commit::Head {
-            return Poll::Ready(Held::Committed { ended: false });
+            return Poll::Ready(HoldEnd::Committed { ended: false });
         }
         loop {
             let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Poll::Ready(Held::Failed(error.into())),
+                Some(Err(error)) => return Poll::Ready(HoldEnd::Failed(error.into())),
                 None => return Poll::Ready(self.end(call)),
             };
             if let Some(observer) = &mut self.observer {
@@ -114,24 +114,24 @@ where
             self.frames.push(frame);
             let seen = call.signals();
             if seen.has(Signals::ERROR) {
-                return Poll::Ready(Held::InBand);
+                return Poll::Ready(HoldEnd::InBand);
             }
             if seen.has(Signals::ENDED) {
                 // Nothing after the marker belongs to the answer; the body reads the rest.
                 return Poll::Ready(match self.judge(call) {
-                    Held::Committed { .. } => Held::Committed { ended: false },
+                    HoldEnd::Committed { .. } => HoldEnd::Committed { ended: false },
                     other => other,
                 });
             }
             if self.point == Commit::FirstContent && seen.has(Signals::OUTPUT) {
-                return Poll::Ready(Held::Committed { ended: false });
+                return Poll::Ready(HoldEnd::Committed { ended: false });
             }
             if self.frames.len() >= bounds.frames
                 || self.frames.bytes >= bounds.bytes
                 || self.is_over_time(bounds)
             {
                 call.with_attempt(|attempt| attempt.note = Some(Note::HoldBound));
-                return Poll::Ready(Held::Committed { ended: false });
+                return Poll::Ready(HoldEnd::Committed { ended: false });
             }
             if self.body.is_end_stream() {
                 return Poll::Ready(self.end(call));
@@ -139,30 +139,30 @@ where
         }
     }
 
-    fn end(&self, call: &Call) -> Held {
+    fn end(&self, call: &Call) -> HoldEnd {
         match self.judge(call) {
-            Held::Committed { .. } => Held::Committed { ended: true },
+            HoldEnd::Committed { .. } => HoldEnd::Committed { ended: true },
             other => other,
         }
     }
 
     /// What the answer is worth if nothing follows.
-    fn judge(&self, call: &Call) -> Held {
+    fn judge(&self, call: &Call) -> HoldEnd {
         let seen = call.signals();
-        let fine = Held::Committed { ended: false };
+        let fine = HoldEnd::Committed { ended: false };
         match self.content {
             Content::Opaque | Content::Encoded => fine,
             Content::Events if seen.has(Signals::FINISHED) => fine,
-            Content::Events if !seen.has(Signals::OUTPUT) => Held::Empty,
+            Content::Events if !seen.has(Signals::OUTPUT) => HoldEnd::Empty,
             Content::Events if seen.has(Signals::ENDED) => fine,
             Content::Json if seen.has(Signals::FINISHED) => self.read_json(call),
-            Content::Json if self.frames.bytes == 0 => Held::Empty,
-            Content::Events | Content::Json => Held::Truncated,
+            Content::Json if self.frames.bytes == 0 => HoldEnd::Empty,
+            Content::Events | Content::Json => HoldEnd::Truncated,
         }
     }
 
     /// A whole JSON document with a 2xx status may be an error all the same.
-    fn read_json(&self, call: &Call) -> Held {
+    fn read_json(&self, call: &Call) -> HoldEnd {
         if self.frames.bytes <= MAX_JSON_READ {
             let document = self.frames.to_bytes();
             let dialect = call.with_state(|state| state.dialect.clone());
@@ -177,12 +177,12 @@ where
                         }
                     });
                     if failed {
-                        return Held::InBand;
+                        return HoldEnd::InBand;
                     }
                 }
             }
         }
-        Held::Committed { ended: false }
+        HoldEnd::Committed { ended: false }
     }
 
     /// Looked at when a frame comes: silence is the clocks' business.
