@@ -143,7 +143,10 @@ async fn a_token_in_the_body_over_http2() {
 
 #[tokio::test]
 async fn the_deadline_in_headers() {
-    Scene::http1().await.runs(Phase::Headers, By::Deadline).await;
+    Scene::http1()
+        .await
+        .runs(Phase::Headers, By::Deadline)
+        .await;
 }
 
 #[tokio::test]
@@ -174,7 +177,7 @@ type Answered = Response<Layers<ResponseBody>>;
 /// A call that has come to the phase in which it is to be cancelled.
 enum InFlight {
     Call(Pin<Box<dyn Future<Output = Result<Answered, BoxError>> + Send>>),
-    Body(Layers<ResponseBody>),
+    Body(Box<Layers<ResponseBody>>),
 }
 
 const SIBLING_TOKENS: usize = 40;
@@ -249,7 +252,7 @@ impl Scene {
         let in_flight = if phase == Phase::Body {
             let mut body = within(call).await.unwrap().into_body();
             read_until(&mut body, "one").await;
-            InFlight::Body(body)
+            InFlight::Body(Box::new(body))
         } else {
             let there = || {
                 let seen = self.mock.log().get(at).is_some_and(|seen| seen.attempt > 0);

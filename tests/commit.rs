@@ -123,7 +123,12 @@ async fn a_first_token_that_does_not_come() {
         // Signs of life stop no first_token clock.
         let alive = first().pings(50, 20 * MS).stall_after_tokens(0);
         let commented = first().comments(50, 20 * MS).stall_after_tokens(0);
-        for reply in [Reply::never_answer(), first().stall_after_tokens(0), alive, commented] {
+        for reply in [
+            Reply::never_answer(),
+            first().stall_after_tokens(0),
+            alive,
+            commented,
+        ] {
             falls_over_unseen(api, reply, clocks, outcome).await;
         }
     }
@@ -283,7 +288,10 @@ async fn a_truncated_document_is_sent_again() {
     for api in APIS {
         for (bad, outcome) in [
             (first().truncate_body_to(30), Outcome::Transport),
-            (first().truncate_body_close_delimited(30), Outcome::Truncated),
+            (
+                first().truncate_body_close_delimited(30),
+                Outcome::Truncated,
+            ),
             (first().empty_stream(), Outcome::Empty),
         ] {
             let mock = Mock::start().await.unwrap();
@@ -306,7 +314,10 @@ async fn a_truncated_document_is_sent_again() {
 #[tokio::test]
 async fn a_truncated_document_is_never_passed_on_as_success() {
     for api in APIS {
-        for bad in [first().truncate_body_to(30), first().truncate_body_close_delimited(30)] {
+        for bad in [
+            first().truncate_body_to(30),
+            first().truncate_body_close_delimited(30),
+        ] {
             // With a second chance, and without one.
             for targets in [retried(), Targets::new(Target::model("first").retries(0))] {
                 let mock = mock(bad.clone()).await;

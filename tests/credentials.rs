@@ -11,7 +11,7 @@ use backstay_tests::{
     answer::{kind, read},
     ask::{APIS, Api, document},
     stack::Setup,
-    wire::{Silent, Wire},
+    wire::{Silent, Wire, nobody},
     within,
 };
 use http::{HeaderValue, Request};
@@ -130,7 +130,10 @@ async fn nothing_of_one_attempt_is_left_in_the_next() {
     let response = within(stack.call(secretive(Api::OpenAi, &first.url()))).await;
     assert!(read(response.unwrap()).await.contains("Here"));
     let log = first.log();
-    assert_eq!(log[1].headers["authorization"], log[0].headers["authorization"]);
+    assert_eq!(
+        log[1].headers["authorization"],
+        log[0].headers["authorization"]
+    );
     assert_eq!(log[1].headers["cookie"], log[0].headers["cookie"]);
     assert!(!log[1].headers.contains_key("x-of-b"));
 }
@@ -155,13 +158,14 @@ async fn https_never_becomes_http_unless_allowed() {
 
 #[tokio::test]
 async fn a_refused_fallback_does_not_hide_the_failure_that_led_to_it() {
-    // Nobody listens there.
-    let gone = Silent::start().await.https();
+    let gone = format!("https://{}", nobody().await);
     let mock = Mock::start().await.unwrap();
     let plain = Target::model("second").origin(mock.url());
     let targets = Targets::new(Target::model("first").retries(0)).then(plain);
     let stack = Setup::new(targets).http1();
-    let error = within(stack.call(secretive(Api::OpenAi, &gone))).await.err();
+    let error = within(stack.call(secretive(Api::OpenAi, &gone)))
+        .await
+        .err();
     let error = error.unwrap();
     assert!(mock.log().is_empty());
     let error = Error::find(&*error).unwrap();

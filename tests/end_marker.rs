@@ -15,9 +15,9 @@ use backstay_tests::{
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-const TOKEN: &str = "data: {\"id\":\"c-1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n";
-const FINISH: &str =
-    "data: {\"id\":\"c-1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+const TOKEN: &str =
+    "data: {\"id\":\"c-1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+const FINISH: &str = "data: {\"id\":\"c-1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
 const MARKER: &str = "data: [DONE]\n\n";
 
 /// Longer than what is read on after the marker.
@@ -144,7 +144,10 @@ async fn a_body_ends_by_itself_although_the_socket_stays_open() {
             assert!(rest.is_none());
             assert!(Instant::now().saturating_duration_since(marked) < PROMPTLY);
             let ends = stack.ends().settled().await;
-            assert_eq!((ends.observed(), ends.hooked().len()), (vec![Why::Complete], 0));
+            assert_eq!(
+                (ends.observed(), ends.hooked().len()),
+                (vec![Why::Complete], 0)
+            );
             // What the upstream holds open is given up.
             assert!(holds(HANGS, || mock.in_flight() == 0).await);
         }

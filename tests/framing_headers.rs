@@ -41,7 +41,10 @@ fn framed(origin: &str) -> Request<Body> {
     headers.insert(CONTENT_LENGTH, length.into());
     headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
-    headers.insert("connection", HeaderValue::from_static("x-named-by-connection"));
+    headers.insert(
+        "connection",
+        HeaderValue::from_static("x-named-by-connection"),
+    );
     for name in GONE {
         headers.insert(name, HeaderValue::from_static("of the caller's own"));
     }
@@ -55,12 +58,17 @@ fn assert_true_of_the_wire(seen: &Logged, mock: &Mock, model: &str) {
     let headers = &seen.headers;
     let host = if seen.http_version == http::Version::HTTP_2 {
         // The authority has a field of its own there.
-        headers.get(HOST).is_none_or(|host| host == &*mock.addr().to_string())
+        headers
+            .get(HOST)
+            .is_none_or(|host| host == &*mock.addr().to_string())
     } else {
         all(headers, HOST) == [&*mock.addr().to_string()]
     };
     assert!(host, "{:?}", headers.get(HOST));
-    assert_eq!(all(headers, CONTENT_LENGTH), [&*seen.body.len().to_string()]);
+    assert_eq!(
+        all(headers, CONTENT_LENGTH),
+        [&*seen.body.len().to_string()]
+    );
     assert!(!headers.contains_key(TRANSFER_ENCODING));
     for name in GONE {
         assert!(!headers.contains_key(name), "{name}");
@@ -81,7 +89,10 @@ async fn a_rewritten_request_is_framed_anew() {
         let targets = Targets::new("m").then("another-model-with-an-even-longer-name");
         let stack = Setup::new(targets).over(client);
         let answer = read(within(stack.call(framed(&mock.url()))).await.unwrap()).await;
-        assert_eq!((answer.status.as_u16(), answer.error.is_none()), (200, true));
+        assert_eq!(
+            (answer.status.as_u16(), answer.error.is_none()),
+            (200, true)
+        );
         let log = mock.log();
         assert_eq!(log.len(), 2);
         assert_true_of_the_wire(&log[0], &mock, "m");
@@ -101,7 +112,10 @@ async fn a_request_for_another_origin_is_framed_anew() {
             .then("unused");
         let stack = Setup::new(targets).over(client);
         let answer = read(within(stack.call(framed(&first.url()))).await.unwrap()).await;
-        assert_eq!((answer.status.as_u16(), answer.error.is_none()), (200, true));
+        assert_eq!(
+            (answer.status.as_u16(), answer.error.is_none()),
+            (200, true)
+        );
         assert_true_of_the_wire(&second.log()[0], &second, OLD);
     }
 }

@@ -39,7 +39,10 @@ async fn the_second_target_is_called_at_once() {
         let response = within(stack.call(api.stream(&mock.url(), "first"))).await;
         let answer = read(response.unwrap()).await;
         assert!(Instant::now().saturating_duration_since(started) < PROMPTLY);
-        assert_eq!((answer.status, answer.error.is_none()), (StatusCode::OK, true));
+        assert_eq!(
+            (answer.status, answer.error.is_none()),
+            (StatusCode::OK, true)
+        );
         assert!(answer.contains("Here"));
 
         assert_eq!((mock.attempts("first"), mock.attempts("second")), (1, 1));
@@ -54,7 +57,10 @@ async fn the_second_target_is_called_at_once() {
 #[tokio::test]
 async fn without_a_second_target_the_answer_itself_comes_back_at_once() {
     // Also longer than what is read to learn why it failed.
-    for body in ["{\"error\":{\"code\":\"rate_limit_exceeded\"}}".to_owned(), "x".repeat(300_000)] {
+    for body in [
+        "{\"error\":{\"code\":\"rate_limit_exceeded\"}}".to_owned(),
+        "x".repeat(300_000),
+    ] {
         let mock = Mock::start().await.unwrap();
         mock.script("only", too_long().body(body.clone()));
         let stack = patient(Targets::new("only")).http1();

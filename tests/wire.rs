@@ -42,6 +42,12 @@ enum Event {
     Closed(Instant),
 }
 
+/// An address at which nobody listens.
+pub async fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
 /// The bytes of a chunk of a chunked body.
 pub fn chunk(data: &str) -> Vec<u8> {
     format!("{:x}\r\n{data}\r\n", data.len()).into_bytes()
@@ -130,7 +136,9 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
     while !read.ends_with(b"\r\n\r\n") {
         read.push(stream.read_u8().await.ok()?);
     }
-    let head = String::from_utf8(read.clone()).unwrap().to_ascii_lowercase();
+    let head = String::from_utf8(read.clone())
+        .unwrap()
+        .to_ascii_lowercase();
     let length = head
         .lines()
         .find_map(|line| line.strip_prefix("content-length: "))
@@ -165,11 +173,6 @@ impl Silent {
     /// Its `https` origin, which no client ever reaches.
     pub fn https(&self) -> String {
         format!("https://{}", self.address)
-    }
-
-    /// Its `http` origin, which never answers.
-    pub fn http(&self) -> String {
-        format!("http://{}", self.address)
     }
 
     /// Waits until a client has connected and said something.

@@ -28,7 +28,9 @@ impl Collection {
     pub(crate) async fn open(vectors: &Stack, root: &str, name: &str) -> Result<Self, BoxError> {
         let collections = format!("{}{COLLECTIONS}", root.trim_end_matches('/'));
         let document = json!({"name": name, "get_or_create": true});
-        let created = fetch(vectors, post(&collections, &document)?).await.result?;
+        let created = fetch(vectors, post(&collections, &document)?)
+            .await
+            .result?;
         let id = created["id"].as_str().ok_or("the collection has no id")?;
         Ok(Self {
             url: format!("{collections}/{id}"),
@@ -37,7 +39,9 @@ impl Collection {
 
     pub(crate) async fn is_empty(&self, vectors: &Stack) -> Result<bool, BoxError> {
         let document = json!({"limit": 1, "include": []});
-        let first = fetch(vectors, post(&format!("{}/get", self.url), &document)?).await.result?;
+        let first = fetch(vectors, post(&format!("{}/get", self.url), &document)?)
+            .await
+            .result?;
         Ok(first["ids"].as_array().is_none_or(Vec::is_empty))
     }
 
@@ -72,7 +76,9 @@ pub(crate) fn notes(called: Called<Value>) -> Called<Vec<Note>> {
         result: called.result.map(|answer| {
             let texts = |column: &str| {
                 let found = answer[column][0].as_array().cloned().unwrap_or_default();
-                found.into_iter().map(|text| text.as_str().unwrap_or_default().to_owned())
+                found
+                    .into_iter()
+                    .map(|text| text.as_str().unwrap_or_default().to_owned())
             };
             texts("ids")
                 .zip(texts("documents"))

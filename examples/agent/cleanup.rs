@@ -24,9 +24,7 @@ pub(crate) struct Cleanup {
 impl Cleanups {
     /// A program in earnest would tell the provider's cancel endpoint here, or give back a reservation: the
     /// hook is async, runs exactly once for a call, and whatever cancelled the call does not cancel it.
-    pub(crate) fn hook(
-        &self,
-    ) -> impl Fn(Ended) -> std::future::Ready<()> + Send + Sync + use<> {
+    pub(crate) fn hook(&self) -> impl Fn(Ended) -> std::future::Ready<()> + Send + Sync + use<> {
         let cleanups = self.clone();
         move |ended| {
             cleanups.0.lock().push(Cleanup {

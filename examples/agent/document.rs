@@ -25,7 +25,9 @@ pub(crate) async fn fetch(stack: &Stack, request: Request<Body>) -> Called<Value
     };
     // Each response carries the trail of its call.
     let trail = response.extensions().get::<Trail>().cloned();
-    let read = Limited::new(response.into_body(), MAX_DOCUMENT).collect().await;
+    let read = Limited::new(response.into_body(), MAX_DOCUMENT)
+        .collect()
+        .await;
     let result = read.and_then(|read| Ok(serde_json::from_slice(&read.to_bytes())?));
     Called { result, trail }
 }

@@ -36,7 +36,10 @@ impl Embedder {
 
     pub(crate) fn request(&self, texts: &[&str]) -> Result<Request<Body>, BoxError> {
         let document = json!({"model": self.model, "input": texts});
-        Ok(self.server.post("/embeddings").body(Body::from(document.to_string()))?)
+        Ok(self
+            .server
+            .post("/embeddings")
+            .body(Body::from(document.to_string()))?)
     }
 
     /// The vectors of all texts, outside of any question.
@@ -71,7 +74,10 @@ impl Embedder {
 }
 
 fn local(texts: &[&str]) -> Vec<Vec<f32>> {
-    texts.iter().map(|text| backstay_mock::embed(text)).collect()
+    texts
+        .iter()
+        .map(|text| backstay_mock::embed(text))
+        .collect()
 }
 
 fn has_no_endpoint(error: &BoxError) -> bool {

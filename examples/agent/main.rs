@@ -34,7 +34,7 @@ mod waterfall;
 
 use crate::{
     embedder::Embedder,
-    research::{Question, Research},
+    research::{HOOKS_WAIT, Question, Research},
     screen::Screen,
     servers::{Fallback, Server, Servers},
     stack::{Limits, Stacks},
@@ -114,7 +114,7 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("{}", with_sources(&error));
+            eprintln!("{}", report::with_sources(&error));
             ExitCode::FAILURE
         }
     }
@@ -142,6 +142,7 @@ async fn run(arguments: &Arguments, token: &CancellationToken) -> Result<bool, B
     let embedder = Embedder::new(servers.embeddings.clone(), servers.embedding_model.clone());
     let prepared = seed::prepare(&stacks, &embedder, &servers.vectors, &arguments.collection);
     let Some(collection) = token.run_until_cancelled(prepared).await.transpose()? else {
+        stacks.hooks.wait(HOOKS_WAIT).await;
         return Ok(false);
     };
 
@@ -183,17 +184,6 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-fn with_sources(error: &BoxError) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        next = source.source();
-    }
-    text
-}
-
 // === impl Arguments ===
 
 impl Arguments {
@@ -205,7 +195,10 @@ impl Arguments {
     ) -> Result<Servers, BoxError> {
         let llm = Server::new(base_url, key(self.api_key_env.as_deref())?)?;
         let fallback_server = match &self.fallback_base_url {
-            Some(url) => Some(Server::new(url, key(self.fallback_api_key_env.as_deref())?)?),
+            Some(url) => Some(Server::new(
+                url,
+                key(self.fallback_api_key_env.as_deref())?,
+            )?),
             None => None,
         };
         let embeddings = match &self.embedding_url {

@@ -140,7 +140,7 @@ impl Ending<'_> {
     fn error(&self) -> Option<String> {
         match self {
             Self::Complete | Self::Left => None,
-            Self::Failed(error) => Some(error.to_string()),
+            Self::Failed(error) => Some(with_sources(error)),
         }
     }
 }
@@ -198,4 +198,20 @@ impl From<&PassedOver> for NotTried {
 /// To a tenth of a millisecond.
 pub(crate) fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+/// An error and what led to it, in one line: what backstay adds below its first one is the trail. Errors of
+/// backstay and of its client hold nothing of what was said, so this may be shown.
+pub(crate) fn with_sources(error: &BoxError) -> String {
+    let mut text = String::new();
+    let mut next: Option<&dyn std::error::Error> = Some(&**error);
+    while let Some(error) = next {
+        let said = error.to_string();
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(said.lines().next().unwrap_or_default());
+        next = error.source();
+    }
+    text
 }

@@ -51,7 +51,8 @@ pub(crate) struct Asked {
 }
 
 const NOTES_PER_QUESTION: usize = 3;
-const HOOKS_WAIT: Duration = Duration::from_secs(5);
+/// How long a program that is about to end waits for its hooks.
+pub(crate) const HOOKS_WAIT: Duration = Duration::from_secs(5);
 
 // === impl Research ===
 
@@ -66,7 +67,7 @@ impl Research<'_> {
         let result = Deadline::after(self.stacks.limits.budget)
             .scope(self.steps(question, &mut calls, &mut tell))
             .await;
-        // Hooks run in tasks of their own. A program that is about to end waits for them.
+        // Hooks run in tasks of their own: wait, then read what they were told.
         self.stacks.hooks.wait(HOOKS_WAIT).await;
         for cleanup in self.stacks.cleanups.take() {
             if let Some(call) = calls.iter_mut().find(|call| call.step == cleanup.step) {
@@ -194,12 +195,11 @@ impl Research<'_> {
         Called { result, trail }
     }
 
-    fn prompt(
-        &self,
-        question: &Question<'_>,
-        notes: &[Note],
-    ) -> Result<Request<Body>, BoxError> {
-        let notes: String = notes.iter().map(|note| format!("- {}\n", note.text)).collect();
+    fn prompt(&self, question: &Question<'_>, notes: &[Note]) -> Result<Request<Body>, BoxError> {
+        let notes: String = notes
+            .iter()
+            .map(|note| format!("- {}\n", note.text))
+            .collect();
         let document = json!({
             "model": self.servers.model,
             "stream": true,
@@ -221,7 +221,9 @@ impl Research<'_> {
 impl Question<'_> {
     /// What the layers read of a request: whose it is, what cancels it, and when it may be shown.
     fn mark(&self, step: &'static str, mut request: Request<Body>) -> Request<Body> {
-        let labels = Labels::new().with("step", step).with("question", self.name.to_owned());
+        let labels = Labels::new()
+            .with("step", step)
+            .with("question", self.name.to_owned());
         let extensions = request.extensions_mut();
         extensions.insert(labels);
         extensions.insert(self.token.clone());
@@ -238,7 +240,9 @@ impl Asked {
     /// Whether somebody wanted it to end. That is no failure.
     pub(crate) fn is_cancelled(&self) -> bool {
         let error = self.result.as_ref().err();
-        error.and_then(|error| Error::find(&**error)).is_some_and(Error::is_cancelled)
+        error
+            .and_then(|error| Error::find(&**error))
+            .is_some_and(Error::is_cancelled)
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) struct Screen {
     pub(crate) json: bool,
     /// The column that streamed text has come to.
     column: usize,
+    spaces: usize,
 }
 
 /// Where standard output is no terminal.
@@ -49,6 +50,7 @@ impl Screen {
             width: width.clamp(MIN_WIDTH, MAX_WIDTH),
             json,
             column: 0,
+            spaces: 0,
         }
     }
 
@@ -61,24 +63,32 @@ impl Screen {
         writeln!(io::stdout(), "{text}")
     }
 
-    /// A piece of an answer: shown at once, broken between words.
+    /// A piece of text: shown at once, broken between words.
     pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
         if self.json {
             return Ok(());
         }
         let mut out = io::stdout().lock();
-        for word in text.split_inclusive([' ', '\n']) {
-            let length = word.trim_end().chars().count();
-            if self.column > 0 && self.column + length > self.width {
+        for piece in text.split_inclusive([' ', '\n']) {
+            let word = piece.trim_end_matches([' ', '\n']);
+            let length = word.chars().count();
+            if self.column > 0 && self.column + self.spaces + length > self.width {
                 writeln!(out)?;
                 self.column = 0;
             }
-            if self.column == 0 {
-                write!(out, "{INDENT}")?;
-                self.column = INDENT.len();
+            if self.column == 0 && length > 0 {
+                write!(out, "{INDENT}{word}")?;
+                self.column = INDENT.len() + length;
+            } else {
+                write!(out, "{:1$}{word}", "", self.spaces)?;
+                self.column += self.spaces + length;
             }
-            write!(out, "{word}")?;
-            self.column = if word.ends_with('\n') { 0 } else { self.column + word.chars().count() };
+            // Spaces wait for the next word, which may begin a line.
+            self.spaces = piece.len() - word.len();
+            if piece.ends_with('\n') {
+                writeln!(out)?;
+                (self.column, self.spaces) = (0, 0);
+            }
         }
         out.flush()
     }
@@ -91,6 +101,7 @@ impl Screen {
     }
 
     fn end_text(&mut self) -> io::Result<()> {
+        self.spaces = 0;
         if std::mem::take(&mut self.column) > 0 {
             writeln!(io::stdout())?;
         }
@@ -103,12 +114,18 @@ impl Screen {
 impl Style {
     #[cfg(test)]
     pub(crate) fn plain(signs: &'static Signs) -> Self {
-        Self { signs, colour: false }
+        Self {
+            signs,
+            colour: false,
+        }
     }
 
     #[cfg(test)]
     pub(crate) fn coloured(signs: &'static Signs) -> Self {
-        Self { signs, colour: true }
+        Self {
+            signs,
+            colour: true,
+        }
     }
 
     pub(crate) fn paint(&self, colour: Colour, text: &str) -> String {

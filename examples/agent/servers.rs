@@ -38,7 +38,9 @@ impl Server {
     pub(crate) fn new(base: &str, key: Option<String>) -> Result<Self, BoxError> {
         let uri: Uri = base.parse()?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err("a base URL needs a scheme and a host, as in https://api.example.com/v1".into());
+            return Err(
+                "a base URL needs a scheme and a host, as in https://api.example.com/v1".into(),
+            );
         };
         let prefix = match uri.path().trim_end_matches('/') {
             "" => "/v1",
@@ -85,7 +87,10 @@ mod tests {
             ("http://127.0.0.1:8080", "/v1/models"),
             ("http://127.0.0.1:8080/", "/v1/models"),
             ("https://api.example.com/v1/", "/v1/models"),
-            ("https://api.example.com/api/openai/v2", "/api/openai/v2/models"),
+            (
+                "https://api.example.com/api/openai/v2",
+                "/api/openai/v2/models",
+            ),
         ] {
             assert_eq!(Server::new(base, None).unwrap().path("/models"), path);
         }

@@ -72,14 +72,18 @@ fn sum_up(screen: &mut Screen, call: &CallReport) -> io::Result<()> {
     let end = call.end_ms();
     let budget = call.budget_ms;
     let outcome = screen.style.paint(colour, &call.outcome);
-    screen.line(&format!("  {outcome}; {first}, end after {end:.0} of {budget:.0} ms"))?;
+    screen.line(&format!(
+        "  {outcome}; {first}, end after {end:.0} of {budget:.0} ms"
+    ))?;
     if let Some(error) = &call.error {
-        screen.line(&format!("  error: {error}"))?;
+        screen.text(&format!("error: {error}\n"))?;
     }
     if let Some(hook) = &call.hook {
         let id = hook.response_id.as_deref().unwrap_or("none seen");
         let (why, phase) = (&hook.why, &hook.phase);
-        screen.line(&format!("  hook:  {why}, in phase {phase}; response id {id}"))?;
+        screen.line(&format!(
+            "  hook:  {why}, in phase {phase}; response id {id}"
+        ))?;
     }
     Ok(())
 }

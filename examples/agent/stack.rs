@@ -69,7 +69,7 @@ impl Stacks {
         let unary = Timeouts::new().attempt(limits.retrieval_attempt);
         // A call to the vector store has no model: the plain dialect reads its status and nothing else.
         let vectors = Targets::plain(Target::named("vectors")).retries(2);
-        let embeddings = Target::model(servers.embedding_model.as_str()).name("embeddings");
+        let embeddings = Target::model(servers.embedding_model.as_str());
         Ok(Self {
             llm: stack(llm_targets(servers, &limits), streams)?,
             embeddings: stack(Targets::new(embeddings).retries(1), unary)?,
@@ -96,7 +96,9 @@ fn llm_targets(servers: &Servers, limits: &Limits) -> Targets {
         .timeouts(Timeouts::new().attempt(limits.fallback_attempt));
     if let Some(server) = &fallback.server {
         // Another authority never sees the primary's key; it has its own.
-        target = target.origin(server.origin()).path(server.path("/chat/completions"));
+        target = target
+            .origin(server.origin())
+            .path(server.path("/chat/completions"));
         if let Some(key) = server.key() {
             target = target.bearer(key);
         }

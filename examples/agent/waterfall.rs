@@ -60,10 +60,13 @@ pub(crate) const ASCII: Signs = Signs {
     ellipsis: '~',
 };
 
-/// A line: what, when, and what came of it.
+/// A line: what, when in milliseconds, and what came of it.
 struct Row {
     label: String,
-    bar: Vec<char>,
+    /// From, to, and the sign between.
+    spans: Vec<(f64, f64, char)>,
+    /// Drawn over the spans, the last one on top.
+    points: Vec<(f64, char)>,
     note: String,
     colour: Colour,
 }
@@ -74,13 +77,15 @@ struct Axis {
     columns: usize,
 }
 
-const MAX_LABEL: usize = 26;
-const MAX_NOTE: usize = 34;
-const MIN_COLUMNS: usize = 16;
+const MAX_LABEL: usize = 28;
+/// The bars keep as many columns, however much there is to say beside them.
+const MIN_COLUMNS: usize = 24;
+/// Between label, bar and note.
+const GAP: usize = 2;
 /// About so many columns between two ticks, so that their numbers fit.
 const TICK_COLUMNS: usize = 9;
 
-/// What the signs mean, in one line.
+/// What the signs mean.
 pub(crate) fn legend(signs: &Signs) -> String {
     let Signs {
         silent,
@@ -95,82 +100,91 @@ pub(crate) fn legend(signs: &Signs) -> String {
         ..
     } = signs;
     format!(
-        "{silent} waiting for the first token  {talking} text  {first_token} first token  {commit} commit  \
+        "{silent} no token yet  {talking} text  {first_token} first token  {commit} commit  \
          {complete} complete  {failed} failed  {cancelled} cancelled  {deadline} deadline  {wait} wait"
     )
 }
 
 /// Draws the calls of one question in `width` columns.
 pub(crate) fn draw(calls: &[CallReport], width: usize, style: &Style) -> String {
-    let span = calls.iter().map(CallReport::end_ms).fold(1.0, f64::max);
-    let notes = |call: &CallReport| call.trail.iter().map(|a| note(a).chars().count()).max();
-    let note_width = calls.iter().filter_map(notes).max().unwrap_or(0).min(MAX_NOTE);
-    let labels = |call: &CallReport| call.trail.iter().map(|a| label(call, a).chars().count()).max();
-    let label_width = calls.iter().filter_map(labels).max().unwrap_or(0).min(MAX_LABEL);
-    let columns = width.saturating_sub(label_width + note_width + 4).max(MIN_COLUMNS);
-    let axis = Axis { span, columns };
+    let rows: Vec<Row> = calls
+        .iter()
+        .flat_map(|call| rows(call, style.signs))
+        .collect();
+    let longest = |text: fn(&Row) -> &String| {
+        rows.iter()
+            .map(|row| text(row).chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let label_width = longest(|row| &row.label).min(MAX_LABEL);
+    let beside = width.saturating_sub(label_width + 2 * GAP);
+    let note_width = longest(|row| &row.note).min(beside.saturating_sub(MIN_COLUMNS));
+    let axis = Axis {
+        span: calls.iter().map(CallReport::end_ms).fold(1.0, f64::max),
+        columns: beside.saturating_sub(note_width).max(MIN_COLUMNS),
+    };
 
-    let mut drawn = axis.draw(label_width, style);
-    for row in calls.iter().flat_map(|call| rows(call, &axis, style.signs)) {
+    let gap = " ".repeat(GAP);
+    let margin = " ".repeat(label_width + GAP);
+    let (numbers, ruler) = axis.draw(style.signs);
+    let mut drawn = String::new();
+    for line in [numbers, ruler] {
+        drawn.push_str(&format!("{margin}{}\n", style.paint(Colour::Dim, &line)));
+    }
+    for row in &rows {
         let label = fit(&row.label, label_width, style.signs);
-        let bar: String = row.bar.iter().collect();
-        let note = fit(&row.note, note_width, style.signs);
-        let line = format!(
-            "{label:label_width$}  {}  {}",
-            style.paint(row.colour, &format!("{bar:columns$}")),
-            style.paint(row.colour, &note),
-        );
+        let bar = style.paint(row.colour, &axis.bar(row));
+        let note = style.paint(row.colour, &fit(&row.note, note_width, style.signs));
+        let line = format!("{label:label_width$}{gap}{bar}{gap}{note}");
         drawn.push_str(line.trim_end());
         drawn.push('\n');
     }
     drawn
 }
 
-fn rows(call: &CallReport, axis: &Axis, signs: &Signs) -> Vec<Row> {
+fn rows(call: &CallReport, signs: &Signs) -> Vec<Row> {
     let mut rows = Vec::new();
     for (at, attempt) in call.trail.iter().enumerate() {
-        rows.push(attempt_row(call, attempt, axis, signs));
-        let next = call.trail.get(at + 1);
-        rows.extend(wait_row(call, attempt, next, axis, signs));
+        rows.push(attempt_row(call, attempt, signs));
+        rows.extend(wait_row(call, attempt, call.trail.get(at + 1), signs));
     }
-    for passed in &call.not_tried {
-        let mut bar = vec![' '; axis.columns];
-        bar[axis.column(call.at_ms + passed.at_ms)] = signs.not_tried;
-        rows.push(Row {
-            label: format!("{} {}", call.step, passed.target),
-            bar,
-            note: format!("not tried: {}", passed.reason),
-            colour: Colour::Dim,
-        });
-    }
+    rows.extend(call.not_tried.iter().map(|passed| Row {
+        label: format!("{} {}", call.step, passed.target),
+        spans: Vec::new(),
+        points: vec![(call.at_ms + passed.at_ms, signs.not_tried)],
+        note: format!("not tried: {}", passed.reason),
+        colour: Colour::Dim,
+    }));
     rows
 }
 
-fn attempt_row(call: &CallReport, attempt: &AttemptReport, axis: &Axis, signs: &Signs) -> Row {
-    let column = |at: f64| axis.column(call.at_ms + at);
-    let end_ms = attempt.end_ms.unwrap_or(call.total_ms);
-    let (start, end) = (column(attempt.start_ms), column(end_ms));
-    let talking = attempt.first_token_ms.map_or(end, column);
-    let mut bar = vec![' '; axis.columns];
-    bar[start..talking].fill(signs.silent);
-    bar[talking..end].fill(signs.talking);
-    bar[start] = signs.start;
-    if attempt.first_token_ms.is_some() {
-        bar[talking] = signs.first_token;
-    }
-    if let Some(committed) = attempt.committed_ms {
-        bar[column(committed)] = signs.commit;
-    }
+fn attempt_row(call: &CallReport, attempt: &AttemptReport, signs: &Signs) -> Row {
+    let at = |time: f64| call.at_ms + time;
+    let start = at(attempt.start_ms);
+    let end = at(attempt.end_ms.unwrap_or(call.total_ms));
+    let talking = attempt.first_token_ms.map_or(end, at);
     let (sign, colour) = match attempt.outcome.as_str() {
         "complete" => (signs.complete, Colour::Green),
         "cancelled" => (signs.cancelled, Colour::Yellow),
         "deadline" => (signs.deadline, Colour::Red),
         _ => (signs.failed, Colour::Red),
     };
-    bar[end] = sign;
+    let mut points = vec![(start, signs.start)];
+    points.extend(
+        attempt
+            .first_token_ms
+            .map(|time| (at(time), signs.first_token)),
+    );
+    points.extend(attempt.committed_ms.map(|time| (at(time), signs.commit)));
+    points.push((end, sign));
     Row {
         label: label(call, attempt),
-        bar,
+        spans: vec![
+            (start, talking, signs.silent),
+            (talking, end, signs.talking),
+        ],
+        points,
         note: note(attempt),
         colour,
     }
@@ -181,17 +195,15 @@ fn wait_row(
     call: &CallReport,
     attempt: &AttemptReport,
     next: Option<&AttemptReport>,
-    axis: &Axis,
     signs: &Signs,
 ) -> Option<Row> {
     let (planned, from) = (attempt.wait_ms?, attempt.end_ms?);
     let to = next.map_or(call.total_ms, |next| next.start_ms);
-    let mut bar = vec![' '; axis.columns];
-    bar[axis.column(call.at_ms + from)..=axis.column(call.at_ms + to)].fill(signs.wait);
     let reason = attempt.wait_reason.unwrap_or("wait");
     Some(Row {
         label: String::new(),
-        bar,
+        spans: vec![(call.at_ms + from, call.at_ms + to, signs.wait)],
+        points: Vec::new(),
         note: format!("wait of {planned:.0} ms: {reason}"),
         colour: Colour::Yellow,
     })
@@ -199,8 +211,10 @@ fn wait_row(
 
 fn label(call: &CallReport, attempt: &AttemptReport) -> String {
     match &attempt.model {
-        Some(model) => format!("{} {} {model}", call.step, attempt.target),
-        None => format!("{} {}", call.step, attempt.target),
+        Some(model) if *model != attempt.target => {
+            format!("{} {} {model}", call.step, attempt.target)
+        }
+        _ => format!("{} {}", call.step, attempt.target),
     }
 }
 
@@ -238,29 +252,33 @@ impl Axis {
         ((part * last as f64).round() as usize).min(last)
     }
 
-    /// Numbers above, ticks below.
-    fn draw(&self, label_width: usize, style: &Style) -> String {
+    fn bar(&self, row: &Row) -> String {
+        let mut bar = vec![' '; self.columns];
+        for (from, to, sign) in &row.spans {
+            bar[self.column(*from)..=self.column(*to)].fill(*sign);
+        }
+        for (at, sign) in &row.points {
+            bar[self.column(*at)] = *sign;
+        }
+        bar.into_iter().collect()
+    }
+
+    /// Numbers, and the ticks that they belong to.
+    fn draw(&self, signs: &Signs) -> (String, String) {
         let step = self.step();
         let mut numbers = String::new();
-        let mut ruler = vec![style.signs.ruler; self.columns];
+        let mut ruler = vec![signs.ruler; self.columns];
         let mut tick = 0.0;
         while tick <= self.span {
             let column = self.column(tick);
-            ruler[column] = style.signs.tick;
+            ruler[column] = signs.tick;
             let number = format!("{tick:.0}");
-            if numbers.len() <= column && column + number.len() + 3 <= self.columns {
+            if column + number.len() + " ms".len() <= self.columns {
                 numbers = format!("{numbers:column$}{number}");
             }
             tick += step;
         }
-        let numbers = format!("{numbers} ms");
-        let ruler: String = ruler.into_iter().collect();
-        let margin = " ".repeat(label_width + 2);
-        format!(
-            "{margin}{}\n{margin}{}\n",
-            style.paint(Colour::Dim, &numbers),
-            style.paint(Colour::Dim, &ruler)
-        )
+        (numbers + " ms", ruler.into_iter().collect())
     }
 
     /// The first of 1, 2, 5, 10, 20, .. ms that leaves room between two ticks.

@@ -19,7 +19,7 @@ pub(crate) fn run(options: &Options) -> Result<(), BoxError> {
 }
 
 fn of_case(case: Case, options: &Options) -> Result<(), BoxError> {
-    let runtime = stacks::runtime()?;
+    let runtime = stacks::runtime(false)?;
     if !options.json {
         println!("{} (per call)", case.name());
         println!(

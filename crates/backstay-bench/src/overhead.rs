@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// The backstay stack as it grows, from the inside, instead of the peers
     #[arg(long)]
     layers: bool,
+    /// Keep a far timer in the runtime, as a server has many: then no stack is charged for the first
+    #[arg(long)]
+    far_timer: bool,
 }
 
 /// What was measured of one subject in one case; times in nanoseconds.
@@ -64,7 +67,7 @@ pub(crate) fn run(options: &Options) -> Result<(), BoxError> {
 }
 
 fn measure(case: Case, options: &Options) -> Result<Vec<Figures>, BoxError> {
-    let runtime = stacks::runtime()?;
+    let runtime = stacks::runtime(options.far_timer)?;
     let chosen = |subject: &Subject| {
         let name = subject.name();
         name == stacks::BARE || options.subject.as_deref().is_none_or(|only| only == name)
@@ -146,7 +149,7 @@ fn count(
 
 /// The allocations of every subject in a case, by name.
 pub(crate) fn allocations(case: Case) -> Result<Vec<(&'static str, Allocated)>, BoxError> {
-    let runtime = stacks::runtime()?;
+    let runtime = stacks::runtime(false)?;
     let build = |frames| stacks::all(&runtime, case, frames);
     let mut subjects = build(FRAMES)?;
     let counts = count(case, &mut subjects, build)?;

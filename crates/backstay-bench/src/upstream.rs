@@ -204,3 +204,31 @@ impl Body for Answer {
         SizeHint::with_exact(left.map(|frame| frame.len() as u64).sum())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    #[test]
+    fn each_second_poll_is_pending() {
+        let script = Arc::new(Script::events(8).with_pending_frames());
+        let mut answer = Answer {
+            pending: script.pending_frames,
+            script,
+            next: 0,
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut frames = 0;
+        loop {
+            assert!(Pin::new(&mut answer).poll_frame(&mut cx).is_pending());
+            match Pin::new(&mut answer).poll_frame(&mut cx) {
+                Poll::Ready(Some(Ok(_))) => frames += 1,
+                Poll::Ready(None) => break,
+                other => unreachable!("{other:?}"),
+            }
+        }
+        assert_eq!(frames, 8);
+        assert!(!answer.is_end_stream());
+    }
+}

@@ -44,6 +44,14 @@ impl Segments {
         }
     }
 
+    /// All in one piece, by value.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self.slices {
+            [only, second, third] if second.is_empty() && third.is_empty() => only,
+            slices => Self { slices }.to_bytes(),
+        }
+    }
+
     /// These bytes with one span replaced. Copies none of them.
     ///
     /// The span must lie inside of `original`; what lies outside of it is left out.

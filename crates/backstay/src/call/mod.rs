@@ -21,13 +21,16 @@
 //! What is read for each body frame is an atomic; what changes a few times in a call is behind a lock
 //! that is never held across an await.
 
+mod face;
 mod instant;
 mod labels;
 mod phase;
 
 pub use self::{labels::Labels, phase::Phase};
 
-use self::instant::AtomicInstant;
+pub(crate) use self::face::Moment;
+
+use self::{face::Face, instant::AtomicInstant};
 use crate::{
     deadline::Deadline,
     observe::{SharedSignals, Signals},
@@ -40,10 +43,13 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
 use tokio::time::{Duration, Instant};
+
+/// No limit, in the word that holds one.
+const NO_LIMIT: u64 = u64::MAX;
 
 /// One logical request of the caller, however often it is sent.
 ///
@@ -56,11 +62,15 @@ struct Record {
     deadline: AtomicInstant,
     /// The instant that fallback gives the attempt under way, so that time stays for untried targets.
     attempt_limit: AtomicInstant,
+    ended: AtomicInstant,
+    connect_limit: AtomicU64,
     phase: AtomicU8,
     over: AtomicU8,
     claims: AtomicU8,
+    stream: AtomicU8,
     attempts: AtomicU32,
     signals: SharedSignals,
+    face: Face,
     state: Mutex<State>,
 }
 
@@ -71,11 +81,8 @@ pub(crate) struct State {
     pub(crate) labels: Labels,
     /// The dialect of the call, once a layer has named it.
     pub(crate) dialect: Option<Arc<dyn Dialect>>,
-    /// Whether the call asked for a stream, once a layer has read that.
-    pub(crate) stream: Option<bool>,
     /// The clocks that the target of the attempt under way overrides.
     pub(crate) target_timeouts: Option<Arc<Timeouts>>,
-    pub(crate) connect_limit: Option<Duration>,
     /// The in-band error that the observer of the attempt's body saw.
     pub(crate) in_band: Option<Failure>,
     pub(crate) provider_response_id: Option<Box<str>>,
@@ -99,6 +106,8 @@ pub(crate) enum Claim {
     Clocks = 1,
     /// The observation of the attempt's body.
     Observer = 2,
+    /// No job: the target has clocks of its own.
+    TargetClocks = 4,
 }
 
 /// A call as a layer holds it, from its `call` to the end of the body.
@@ -191,11 +200,15 @@ impl Call {
             started,
             deadline: AtomicInstant::never(),
             attempt_limit: AtomicInstant::never(),
+            ended: AtomicInstant::never(),
+            connect_limit: AtomicU64::new(NO_LIMIT),
             phase: AtomicU8::new(Phase::Readiness as u8),
             over: AtomicU8::new(0),
             claims: AtomicU8::new(0),
+            stream: AtomicU8::new(0),
             attempts: AtomicU32::new(0),
             signals: SharedSignals::default(),
+            face: Face::new(),
             state: Mutex::new(State::default()),
         }))
     }
@@ -248,8 +261,81 @@ impl Call {
 
     /// Writes how long the call took; the first time stands.
     pub(crate) fn end(&self, now: Instant) {
-        let at = self.since_start(now);
-        self.0.state.lock().trail.end(at);
+        self.0.ended.lower(self.0.started, now);
+    }
+
+    pub(crate) fn ended(&self) -> Option<Duration> {
+        Some(self.since_start(self.0.ended.get(self.0.started)?))
+    }
+
+    /// Whether the call asked for a stream; `None` while nobody knows.
+    pub(crate) fn stream(&self) -> Option<bool> {
+        match self.0.stream.load(Relaxed) {
+            0 => None,
+            known => Some(known == 2),
+        }
+    }
+
+    pub(crate) fn set_stream(&self, stream: bool) {
+        self.0.stream.store(1 + u8::from(stream), Relaxed);
+    }
+
+    pub(crate) fn connect_limit(&self) -> Option<Duration> {
+        match self.0.connect_limit.load(Relaxed) {
+            NO_LIMIT => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
+    }
+
+    pub(crate) fn set_connect_limit(&self, limit: Option<Duration>) {
+        let nanos = limit.map(|limit| u64::try_from(limit.as_nanos()).unwrap_or(NO_LIMIT));
+        self.0
+            .connect_limit
+            .store(nanos.unwrap_or(NO_LIMIT), Relaxed);
+    }
+
+    /// When the attempt under way began.
+    pub(crate) fn attempt_started(&self) -> Option<Instant> {
+        self.0.face.started.get(self.0.started)
+    }
+
+    /// Counts the attempt from now on: what was before was waiting for readiness.
+    pub(crate) fn restart_attempt(&self, now: Instant) {
+        self.0.face.started.set(self.0.started, Some(now));
+    }
+
+    pub(crate) fn mark(&self, moment: Moment, at: Instant) {
+        self.0.face.mark(moment, self.0.started, at);
+    }
+
+    /// When the response head of the attempt under way came.
+    pub(crate) fn headers_at(&self) -> Option<Instant> {
+        self.0.face.headers.get(self.0.started)
+    }
+
+    /// The latest moment of the attempt under way before its commit.
+    pub(crate) fn last_moment(&self) -> Option<Instant> {
+        let face = &self.0.face;
+        face.first_token
+            .get(self.0.started)
+            .or_else(|| self.headers_at())
+    }
+
+    pub(crate) fn head_came(&self, at: Instant, status: http::StatusCode) {
+        self.0.face.head_came(self.0.started, at, status);
+    }
+
+    pub(crate) fn received(&self, bytes: u64) {
+        self.0.face.received(bytes);
+    }
+
+    /// The attempts so far, with what is known of the one under way.
+    pub(crate) fn attempts(&self) -> Vec<Attempt> {
+        let mut attempts: Vec<_> = self.0.state.lock().trail.attempts().cloned().collect();
+        if let Some(last) = attempts.last_mut() {
+            self.0.face.write_to(last, self.0.started);
+        }
+        attempts
     }
 
     pub(crate) fn attempt_limit(&self) -> Option<Instant> {
@@ -273,22 +359,30 @@ impl Call {
         self.0.claims.load(Relaxed) & claim as u8 != 0
     }
 
-    /// Opens an attempt: its signals and claims are fresh, its number is the next.
+    /// Opens an attempt: its times, signals and claims are fresh, its number is the next.
     pub(crate) fn begin_attempt(
         &self,
         mut attempt: Attempt,
+        now: Instant,
         limit: Option<Instant>,
         state: impl FnOnce(&mut State),
     ) {
-        self.0.signals.clear();
-        self.0.claims.store(0, Relaxed);
-        self.0.attempt_limit.set(self.0.started, limit);
-        attempt.number = self.0.attempts.fetch_add(1, Relaxed) + 1;
-        self.set_phase(Phase::Headers);
-        let mut locked = self.0.state.lock();
-        locked.in_band = None;
+        let record = &*self.0;
+        record.signals.clear();
+        record.claims.store(0, Relaxed);
+        record.attempt_limit.set(record.started, limit);
+        attempt.number = record.attempts.fetch_add(1, Relaxed) + 1;
+        let mut locked = record.state.lock();
+        if let Some(last) = locked.trail.last_mut() {
+            record.face.write_to(last, record.started);
+            locked.in_band = None;
+        }
+        record.face.restart(record.started, now);
         locked.trail.push(attempt);
         state(&mut locked);
+        if locked.target_timeouts.is_some() {
+            record.claims.store(Claim::TargetClocks as u8, Relaxed);
+        }
     }
 
     pub(crate) fn with_state<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
@@ -298,6 +392,7 @@ impl Call {
     /// Writes to the attempt under way, if there is one.
     pub(crate) fn with_attempt(&self, f: impl FnOnce(&mut Attempt)) {
         if let Some(attempt) = self.0.state.lock().trail.last_mut() {
+            self.0.face.write_to(attempt, self.0.started);
             f(attempt);
         }
     }
@@ -306,10 +401,10 @@ impl Call {
 // === impl Held ===
 
 impl Held {
-    /// When the layer's `call` ran. The outermost layer began the call at that very instant, so that the
-    /// clock need not be read again.
+    /// When the layer's `call` ran. Outside of any attempt that is when the call began, so that the clock
+    /// need not be read again; time in a queue between two layers counts.
     pub(crate) fn now(&self) -> Instant {
-        if self.outermost {
+        if self.outermost || self.call.attempt() == 0 {
             self.call.started()
         } else {
             Instant::now()
@@ -317,9 +412,9 @@ impl Held {
     }
 
     /// Puts the trail into the response, once per call.
-    pub(crate) fn mark<B>(&self, response: &mut http::Response<B>) {
+    pub(crate) fn leave_trail(&self, extensions: &mut http::Extensions) {
         if self.outermost {
-            response.extensions_mut().insert(self.call.trail());
+            extensions.insert(self.call.trail());
         }
     }
 }
@@ -336,10 +431,8 @@ impl Drop for Held {
     fn drop(&mut self) {
         if self.outermost {
             self.call.set_over(Over::Ended);
-            let mut state = self.call.0.state.lock();
-            if !state.trail.has_ended() {
-                let at = self.call.since_start(Instant::now());
-                state.trail.end(at);
+            if self.call.ended().is_none() {
+                self.call.end(Instant::now());
             }
         }
     }

@@ -67,7 +67,7 @@ where
             return Poll::Ready(match result {
                 Ok(mut response) => {
                     if let Some(call) = guard.as_ref().and_then(Guard::call) {
-                        call.mark(&mut response);
+                        call.leave_trail(response.extensions_mut());
                     }
                     let tokens = std::mem::take(this.tokens);
                     Ok(response.map(|body| CancelBody::new(body, guard, tokens)))

@@ -81,7 +81,7 @@ where
             let call = this.call.take();
             let mut response = result.map_err(Into::into)?;
             if let Some(call) = &call {
-                call.mark(&mut response);
+                call.leave_trail(response.extensions_mut());
             }
             let alarm = std::mem::take(this.alarm);
             return Poll::Ready(Ok(response.map(|body| DeadlineBody::new(body, call, alarm))));

@@ -1,23 +1,24 @@
 //! The body: what was held, then the rest of it, to its end evidence.
 
 use super::{
+    frames::Frames,
     future::in_band,
-    hold::Frames,
     linger::{LINGER, linger},
 };
 use crate::{
     alarm::Alarm,
-    call::{Call, Held, Over},
+    call::{Held, Moment, Over},
     error::{BoxError, Error, ErrorKind},
     observe::{Content, Observer, Signals},
     trail::{Note, Outcome},
 };
+use backstay_dialect::JsonEnd;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tokio::time::Instant;
 
@@ -32,19 +33,20 @@ pub struct FallbackBody<R> {
     live: Option<Live<R>>,
 }
 
-/// What is kept beside a body that is an answer and not a failure passed on.
+/// What is kept beside an answer that was let through.
 struct Live<R> {
-    // First, so that its last words reach the trail before the call is let go.
-    observer: Option<Observer>,
     call: Held,
+    observer: Option<Observer>,
     content: Content,
-    alarm: Alarm,
     stage: Stage,
+    // Boxed: few JSON documents are let through before their end.
+    json: Option<Box<JsonEnd>>,
+    alarm: Alarm,
     /// Set where the bounds of a task are known.
     linger: fn(R),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Stage {
     /// The answer is arriving.
     Open,
@@ -55,6 +57,8 @@ enum Stage {
     /// Nothing follows.
     Over,
 }
+
+type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 // === impl FallbackBody ===
 
@@ -70,33 +74,39 @@ where
         content: Content,
         call: Option<Held>,
     ) -> Self {
-        let over = inner.is_none();
+        let stage = |call: &Held| {
+            if inner.is_none() {
+                Stage::Over
+            } else if content == Content::Events && call.signals().has(Signals::ENDED) {
+                Stage::Ended(None)
+            } else {
+                Stage::Open
+            }
+        };
+        let json = (content == Content::Json && inner.is_some()).then(|| {
+            let mut end = Box::<JsonEnd>::default();
+            frames.data().for_each(|data| end.feed(data));
+            end
+        });
         Self {
-            frames,
-            inner,
             live: call.map(|call| Live {
-                stage: if over {
-                    Stage::Over
-                } else if content == Content::Events && call.signals().has(Signals::ENDED) {
-                    Stage::Ended(None)
-                } else {
-                    Stage::Open
-                },
-                observer,
+                stage: stage(&call),
                 call,
+                observer,
                 content,
+                json,
                 alarm: Alarm::default(),
                 linger: linger::<R>,
             }),
+            frames,
+            inner,
         }
     }
 }
 
 impl<R> FallbackBody<R> {
     /// A failure that is passed on: what was read of it, then the rest.
-    pub(super) fn answer(read: Bytes, rest: Option<R>, call: Option<Held>) -> Self {
-        // The call is over; its record may be let go.
-        drop(call);
+    pub(super) fn answer(read: Bytes, rest: Option<R>) -> Self {
         let mut frames = Frames::default();
         if !read.is_empty() {
             frames.push(Frame::data(read));
@@ -109,6 +119,121 @@ impl<R> FallbackBody<R> {
     }
 }
 
+impl<R> FallbackBody<R>
+where
+    R: Body<Data = Bytes> + Unpin,
+    R::Error: Into<BoxError>,
+{
+    /// The end marker was in this frame. Most servers end the transfer in the same breath: then nothing is
+    /// left to wait for.
+    #[cold]
+    fn marker_came(&mut self, cx: &mut Context<'_>) {
+        let (Some(inner), Some(live)) = (&mut self.inner, &mut self.live) else {
+            return;
+        };
+        live.complete();
+        match Pin::new(inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(more))) => self.frames.push(more),
+            Poll::Ready(_) => {
+                live.stage = Stage::Over;
+                self.inner = None;
+            }
+            Poll::Pending => {}
+        }
+    }
+
+    /// A consumer that knows the length does not come back for the end.
+    #[cold]
+    fn length_reached(&mut self) {
+        if let Some(live) = &mut self.live
+            && live.judge().is_none()
+        {
+            live.complete();
+            live.stage = Stage::Over;
+            self.inner = None;
+        }
+    }
+
+    #[cold]
+    fn ended(&mut self) -> Polled {
+        let Some(live) = &mut self.live else {
+            self.inner = None;
+            return Poll::Ready(None);
+        };
+        let failed = match live.stage {
+            Stage::Open => live.judge(),
+            _ => None,
+        };
+        let error = match failed {
+            Some(outcome) => Some(Err(live.fail(outcome))),
+            None => {
+                live.complete();
+                None
+            }
+        };
+        live.stage = Stage::Over;
+        self.inner = None;
+        Poll::Ready(error)
+    }
+
+    #[cold]
+    fn broke(&mut self, error: BoxError) -> Polled {
+        let error = match &mut self.live {
+            // The answer is whole; what becomes of its connection is nobody's business.
+            Some(live) if matches!(live.stage, Stage::Ended(_)) => None,
+            Some(live) => Some(live.broke(error)),
+            None => Some(error),
+        };
+        if let Some(live) = &mut self.live {
+            live.stage = Stage::Over;
+        }
+        self.inner = None;
+        Poll::Ready(error.map(Err))
+    }
+
+    /// What is not the arrival of the next frame.
+    #[cold]
+    fn poll_aside(&mut self, cx: &mut Context<'_>) -> Option<Polled> {
+        if let Some(frame) = self.frames.pop() {
+            return Some(Poll::Ready(Some(Ok(frame))));
+        }
+        if self.inner.is_none() {
+            return Some(Poll::Ready(None));
+        }
+        let live = self.live.as_mut()?;
+        match live.stage {
+            Stage::Broken => {
+                let error = live.fail(Outcome::InBand);
+                live.stage = Stage::Over;
+                self.inner = None;
+                Some(Poll::Ready(Some(Err(error))))
+            }
+            Stage::Ended(until) => {
+                let until = until.unwrap_or_else(|| Instant::now() + LINGER);
+                live.stage = Stage::Ended(Some(until));
+                if live.alarm.poll(cx, Some(until)).is_pending() {
+                    return None;
+                }
+                live.stage = Stage::Over;
+                self.inner = None;
+                Some(Poll::Ready(None))
+            }
+            Stage::Open | Stage::Over => None,
+        }
+    }
+
+    /// Whether the next thing is a frame from within.
+    #[inline]
+    fn flows(&self) -> bool {
+        self.frames.is_empty()
+            && self.inner.is_some()
+            && match &self.live {
+                Some(live) => matches!(live.stage, Stage::Open),
+                None => true,
+            }
+    }
+}
+
 impl<R> Body for FallbackBody<R>
 where
     R: Body<Data = Bytes> + Unpin,
@@ -117,88 +242,31 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    #[inline]
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         let this = self.get_mut();
-        if let Some(frame) = this.frames.pop() {
-            return Poll::Ready(Some(Ok(frame)));
+        if !this.flows()
+            && let Some(polled) = this.poll_aside(cx)
+        {
+            return polled;
         }
         let Some(inner) = &mut this.inner else {
             return Poll::Ready(None);
         };
-        let Some(live) = &mut this.live else {
-            let polled = Pin::new(inner).poll_frame(cx).map_err(Into::into);
-            if let Poll::Ready(None | Some(Err(_))) = polled {
-                this.inner = None;
-            }
-            return polled;
-        };
-        if let Stage::Broken = live.stage {
-            let error = live.fail(Outcome::InBand);
-            this.inner = None;
-            return Poll::Ready(Some(Err(error)));
-        }
-        match Pin::new(&mut *inner).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                live.frame(&frame);
-                if live.has_just_ended() {
-                    live.complete();
-                    // Most servers end the transfer in the same breath: then nothing is left to wait for.
-                    match Pin::new(inner).poll_frame(cx) {
-                        Poll::Ready(Some(Ok(more))) => this.frames.push(more),
-                        Poll::Ready(_) => {
-                            live.stage = Stage::Over;
-                            this.inner = None;
-                        }
-                        Poll::Pending => {}
-                    }
-                } else if live.content != Content::Events && inner.is_end_stream() {
-                    // A consumer that knows the length does not come back for the end.
-                    if live.judge().is_none() {
-                        live.complete();
-                        live.stage = Stage::Over;
-                        this.inner = None;
+        match ready!(Pin::new(&mut *inner).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                if let Some(live) = &mut this.live {
+                    live.frame(&frame);
+                    if live.has_just_ended() {
+                        this.marker_came(cx);
+                    } else if live.content != Content::Events && inner.is_end_stream() {
+                        this.length_reached();
                     }
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => {
-                let ended = matches!(live.stage, Stage::Ended(_));
-                let error = (!ended).then(|| live.broke(error.into()));
-                live.stage = Stage::Over;
-                this.inner = None;
-                Poll::Ready(error.map(Err))
-            }
-            Poll::Ready(None) => {
-                let failed = match live.stage {
-                    Stage::Open => live.judge(),
-                    _ => None,
-                };
-                let error = match failed {
-                    Some(outcome) => Some(Err(live.fail(outcome))),
-                    None => {
-                        live.complete();
-                        None
-                    }
-                };
-                live.stage = Stage::Over;
-                this.inner = None;
-                Poll::Ready(error)
-            }
-            Poll::Pending => {
-                let Stage::Ended(until) = &mut live.stage else {
-                    return Poll::Pending;
-                };
-                let until = *until.get_or_insert_with(|| Instant::now() + LINGER);
-                if live.alarm.poll(cx, Some(until)).is_pending() {
-                    return Poll::Pending;
-                }
-                live.stage = Stage::Over;
-                this.inner = None;
-                Poll::Ready(None)
-            }
+            Some(Err(error)) => this.broke(error.into()),
+            None => this.ended(),
         }
     }
 
@@ -208,9 +276,11 @@ where
         }
         match (&self.inner, &self.live) {
             (None, _) => true,
+            (Some(inner), None) => inner.is_end_stream(),
             // The end of a transfer is no evidence for the end of an answer.
-            (Some(_), Some(live)) if live.content == Content::Events => false,
-            (Some(inner), _) => inner.is_end_stream(),
+            (Some(inner), Some(live)) => {
+                live.content != Content::Events && inner.is_end_stream() && live.judge().is_none()
+            }
         }
     }
 
@@ -252,17 +322,27 @@ impl<R> Live<R> {
     #[inline]
     fn frame(&mut self, frame: &Frame<Bytes>) {
         if let Some(observer) = &mut self.observer {
-            observer.frame(frame);
+            observer.frame(&self.call, frame);
         }
-        if self.call.signals().has(Signals::ERROR) {
-            self.stage = Stage::Broken;
+        match self.content {
+            Content::Events => {
+                if self.call.signals().has(Signals::ERROR) {
+                    self.stage = Stage::Broken;
+                }
+            }
+            Content::Json => {
+                if let (Some(json), Some(data)) = (&mut self.json, frame.data_ref()) {
+                    json.feed(data);
+                }
+            }
+            Content::Opaque | Content::Encoded => {}
         }
     }
 
     #[inline]
     fn has_just_ended(&mut self) -> bool {
-        let ended = matches!(self.stage, Stage::Open)
-            && self.content == Content::Events
+        let ended = self.content == Content::Events
+            && matches!(self.stage, Stage::Open)
             && self.call.signals().has(Signals::ENDED);
         if ended {
             self.stage = Stage::Ended(None);
@@ -275,68 +355,78 @@ impl<R> Live<R> {
         let seen = self.call.signals();
         match self.content {
             Content::Opaque | Content::Encoded => None,
-            _ if seen.has(Signals::FINISHED) => None,
-            _ if !seen.has(Signals::OUTPUT) => Some(Outcome::Empty),
+            Content::Events if seen.has(Signals::FINISHED) => None,
+            Content::Events if !seen.has(Signals::OUTPUT) => Some(Outcome::Empty),
             Content::Events if seen.has(Signals::ENDED) => None,
-            Content::Events | Content::Json => Some(Outcome::Truncated),
+            Content::Events => Some(Outcome::Truncated),
+            Content::Json => match &self.json {
+                Some(json) if !json.is_complete() => Some(Outcome::Truncated),
+                _ => None,
+            },
         }
     }
 
     fn complete(&self) {
-        self.ended(Outcome::Complete);
+        let now = Instant::now();
+        self.call.mark(Moment::Complete, now);
+        self.call.end(now);
     }
 
-    fn ended(&self, outcome: Outcome) {
-        let at = self.call.since_start(Instant::now());
-        self.call.with_state(|state| {
-            if let Some(attempt) = state.trail.last_mut() {
-                attempt.end(outcome, at);
-            }
-            state.trail.end(at);
-        });
+    fn failed(&self, outcome: Outcome) {
+        let now = Instant::now();
+        let at = self.call.since_start(now);
+        self.call.with_attempt(|attempt| attempt.end(outcome, at));
+        self.call.end(now);
     }
 
     fn fail(&self, outcome: Outcome) -> BoxError {
         let kind = match outcome {
-            Outcome::InBand => ErrorKind::InBand(in_band(&self.call).class),
+            Outcome::InBand => {
+                let failure = in_band(&self.call);
+                let class = failure.class;
+                self.call.with_attempt(|attempt| {
+                    attempt.class = Some(class);
+                    attempt.code = failure.code;
+                });
+                ErrorKind::InBand(class)
+            }
             Outcome::Empty => ErrorKind::Empty,
             _ => ErrorKind::Truncated,
         };
-        self.ended(outcome);
-        if let ErrorKind::InBand(_) = kind {
-            let failure = in_band(&self.call);
-            self.call.with_attempt(|attempt| {
-                attempt.class = Some(failure.class);
-                attempt.code = failure.code;
-            });
-        }
+        self.failed(outcome);
         Error::of(&self.call, kind).into()
     }
 
     /// A transport error, or what a layer further in says.
     fn broke(&self, error: BoxError) -> BoxError {
         if let Some(known) = Error::find(&*error) {
-            let outcome = match known.kind() {
+            self.failed(match known.kind() {
                 ErrorKind::Timeout(clock) => Outcome::Timeout(clock),
                 ErrorKind::Deadline => Outcome::Deadline,
                 ErrorKind::Cancelled(_) => Outcome::Cancelled,
                 _ => Outcome::Transport,
-            };
-            self.ended(outcome);
+            });
             return error;
         }
-        self.ended(Outcome::Transport);
+        self.failed(Outcome::Transport);
         Error::of(&self.call, ErrorKind::Transport)
             .with_source(error)
             .into()
     }
 
     fn abandoned(&self) {
-        let outcome = match self.call.over() {
+        self.failed(match self.call.over() {
             Some(Over::Deadline) => Outcome::Deadline,
             _ => Outcome::Cancelled,
-        };
-        self.ended(outcome);
+        });
+    }
+}
+
+impl<R> Drop for Live<R> {
+    fn drop(&mut self) {
+        if let Some(observer) = &self.observer {
+            self.call.received(observer.bytes());
+        }
     }
 }
 
@@ -353,10 +443,9 @@ impl<R: Default> Default for FallbackBody<R> {
 
 impl<R> fmt::Debug for FallbackBody<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let call: Option<&Call> = self.live.as_ref().map(|live| &*live.call);
         f.debug_struct("FallbackBody")
             .field("held_bytes", &self.frames.bytes())
-            .field("call", &call)
+            .field("stage", &self.live.as_ref().map(|live| live.stage))
             .finish_non_exhaustive()
     }
 }

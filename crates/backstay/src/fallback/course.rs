@@ -3,7 +3,7 @@
 use super::{
     backoff,
     original::Original,
-    plan::{Plan, Route},
+    plan::{Plan, Route, Spoken},
     policy::{Cause, Decision, Failed, Pause},
 };
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
     trail::{Attempt, Next, Note, Outcome, PassedOver, Reason, Wait, WaitReason},
     transport::{Delivery, FreshConnection},
 };
-use backstay_dialect::Failure;
-use http::{Request, StatusCode};
+use backstay_dialect::{Dialect, Failure};
+use http::{Request, StatusCode, request::Parts};
 use std::{error::Error as StdError, sync::Arc};
 use tokio::time::{Duration, Instant};
 
@@ -61,6 +61,16 @@ impl<B: ReplayableBody> Course<B> {
         &self.plan.routes[self.target.min(self.plan.routes.len() - 1)]
     }
 
+    pub(super) fn dialect(&self) -> &dyn Dialect {
+        let spoken = self.original.as_ref().map(Original::spoken);
+        self.plan.dialect(spoken.unwrap_or(Spoken::First))
+    }
+
+    /// Whether what may have been processed may be sent again.
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.original.as_ref().is_none_or(Original::is_idempotent)
+    }
+
     pub(super) fn is_at_first_target(&self) -> bool {
         self.target == 0
     }
@@ -71,26 +81,45 @@ impl<B: ReplayableBody> Course<B> {
         replayable && (self.retries < self.route().retries || self.next_target().is_some())
     }
 
-    /// Opens the next attempt: the request for it, and the instant at which it must be over.
+    /// Opens the next attempt and makes the request for it. The first one is given the caller's own head.
     ///
     /// `None` when too little time is left for any attempt.
-    pub(super) fn begin(&mut self, call: &Call, now: Instant) -> Option<Result<Request<B>, Error>> {
-        let left = call.deadline().time_left(now);
-        if left < self.plan.min_attempt {
-            self.pass_over(call, now, Reason::TooLittleTime);
+    pub(super) fn begin(
+        &mut self,
+        call: &Call,
+        head: Option<Parts>,
+        now: Instant,
+    ) -> Option<Result<Request<B>, Error>> {
+        let Self {
+            plan,
+            original: Some(original),
+            target,
+            ..
+        } = self
+        else {
+            return None;
+        };
+        let route = &plan.routes[*target];
+        if !plan.min_attempt.is_zero() && call.deadline().time_left(now) < plan.min_attempt {
+            for route in &plan.routes[*target..] {
+                pass_over(call, route, now, Reason::TooLittleTime);
+            }
             return None;
         }
-        let limit = self.limit(call, now);
-        let plan = self.plan.clone();
-        let route = &plan.routes[self.target];
         let model = route.model.as_ref().map(|model| model.name.clone());
-        let attempt = Attempt::new(route.name.clone(), model, call.since_start(now));
-        let timeouts = route.timeouts.clone();
-        call.begin_attempt(attempt, limit, |state| state.target_timeouts = timeouts);
+        let attempt = Attempt::new(route.name.clone(), model);
+        let limit = limit(plan, *target, call, now);
+        if let Some(stream) = original.stream() {
+            call.set_stream(stream);
+        }
+        call.begin_attempt(attempt, now, limit, |state| {
+            state.target_timeouts.clone_from(&route.timeouts);
+            if state.dialect.is_none() {
+                state.dialect = Some(plan.shared_dialect(original.spoken()).clone());
+            }
+        });
         call.set_phase(Phase::Readiness);
-        self.original
-            .as_mut()
-            .map(|original| original.attempt(&plan, route, call))
+        Some(original.attempt(plan, route, call, head))
     }
 
     /// The attempt under way once more, over a new connection, when the one that it had been given was lost
@@ -113,28 +142,11 @@ impl<B: ReplayableBody> Course<B> {
             attempt.uncertain = true;
         });
         call.set_phase(Phase::Readiness);
-        let request = original.attempt(&plan, &plan.routes[self.target], call);
+        let request = original.attempt(&plan, &plan.routes[self.target], call, None);
         Some(request.map(|mut request| {
             request.extensions_mut().insert(FreshConnection);
             request
         }))
-    }
-
-    /// The instant at which an attempt must be over, so that the reserve of the untried targets stays.
-    fn limit(&self, call: &Call, now: Instant) -> Option<Instant> {
-        let reserve = self.reserved();
-        if reserve.is_zero() {
-            return None;
-        }
-        let deadline = call.deadline().instant()?;
-        match deadline.checked_sub(reserve) {
-            Some(limit) if limit > now => Some(limit),
-            _ => {
-                let untried = u32::try_from(self.untried()).unwrap_or(u32::MAX);
-                let share = deadline.saturating_duration_since(now) / untried.saturating_add(1);
-                now.checked_add(share)
-            }
-        }
     }
 
     fn untried(&self) -> usize {
@@ -142,8 +154,7 @@ impl<B: ReplayableBody> Course<B> {
     }
 
     fn reserved(&self) -> Duration {
-        let untried = u32::try_from(self.untried()).unwrap_or(u32::MAX);
-        self.plan.reserve.saturating_mul(untried)
+        reserved(&self.plan, self.target)
     }
 
     /// Writes the failure into the trail, asks the policy, and moves to where the next attempt goes.
@@ -292,13 +303,6 @@ impl<B: ReplayableBody> Course<B> {
         );
     }
 
-    /// The target at hand and those after it are not tried.
-    fn pass_over(&self, call: &Call, now: Instant, reason: Reason) {
-        for route in &self.plan.routes[self.target..] {
-            pass_over(call, route, now, reason);
-        }
-    }
-
     /// The call was dropped: the trail says what was under way and what was not tried.
     pub(super) fn abandoned(&self, call: &Call, now: Instant) {
         let (outcome, reason) = match call.over() {
@@ -319,6 +323,31 @@ impl<B: ReplayableBody> Course<B> {
             }
         }
     }
+}
+
+/// The instant at which an attempt must be over, so that the reserve of the untried targets stays.
+fn limit(plan: &Plan, target: usize, call: &Call, now: Instant) -> Option<Instant> {
+    let reserve = reserved(plan, target);
+    if reserve.is_zero() {
+        return None;
+    }
+    let deadline = call.deadline().instant()?;
+    match deadline.checked_sub(reserve) {
+        Some(limit) if limit > now => Some(limit),
+        // Less is left than the reserve asks for: what there is is shared evenly.
+        _ => {
+            let left = deadline.saturating_duration_since(now);
+            now.checked_add(left / untried(plan, target).saturating_add(1))
+        }
+    }
+}
+
+fn reserved(plan: &Plan, target: usize) -> Duration {
+    plan.reserve.saturating_mul(untried(plan, target))
+}
+
+fn untried(plan: &Plan, target: usize) -> u32 {
+    u32::try_from(plan.routes.len().saturating_sub(target + 1)).unwrap_or(u32::MAX)
 }
 
 fn pass_over(call: &Call, route: &Route, now: Instant, reason: Reason) {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     alarm::Alarm,
     body::{ReplayableBody, Segments},
-    call::{Call, Claim, Held, Phase},
+    call::{Call, Claim, Held, Moment, Phase},
     error::{BoxError, Error, ErrorKind, RequestProblem},
     timeout::Clock,
     trail::Outcome,
@@ -27,7 +27,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::SystemTime,
 };
 use tokio::time::Instant;
@@ -41,8 +41,11 @@ pin_project! {
         S: Service<Request<B>, Response = Response<R>>,
         B: ReplayableBody,
     {
+        // The attempt under way; dropped before anything is written about its end.
         #[pin]
-        state: State<S::Future, B, R>,
+        calling: Option<S::Future>,
+        // Until the head is returned, or an error.
+        call: Option<Held>,
         rest: Rest<S, B, R>,
     }
 
@@ -51,54 +54,70 @@ pin_project! {
         S: Service<Request<B>, Response = Response<R>>,
         B: ReplayableBody,
     {
-        fn drop(mut this: Pin<&mut Self>) {
-            this.as_mut().project().rest.abandoned();
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(call) = this.call.take() {
+                this.rest.course.abandoned(&call, Instant::now());
+            }
         }
     }
 }
 
-pin_project! {
-    #[project = StateProj]
-    enum State<F, B, R> {
-        /// Not polled yet.
-        Start { request: Option<Request<B>> },
-        /// The body is read into memory.
-        Reading { parts: Option<request::Parts>, body: Option<B>, read: BytesMut },
-        /// An attempt is to be opened.
-        Next,
-        /// The service is made ready for it.
-        Readying { request: Option<Request<B>> },
-        /// It is on its way.
-        Calling { #[pin] future: F },
-        /// A 2xx answer is held back.
-        Holding { hold: Option<Hold<R>> },
-        /// An answer that says that it failed is read.
-        Failing { answer: Option<FailedAnswer<R>> },
-        /// Between two attempts.
-        Waiting { until: Instant },
-        Done,
-    }
-}
-
-/// All that is not the attempt under way.
+/// All that is not the attempt under way. What waits has a place in here only while it waits: nothing is
+/// moved that is ready.
 struct Rest<S, B, R> {
     service: S,
     course: Course<B>,
-    /// Until the head is returned, or an error.
-    call: Option<Held>,
+    stage: Stage<B, R>,
     /// For the waits; and for the attempt's limit, where no timeouts layer keeps it.
     alarm: Alarm,
     commit: Option<Commit>,
     /// The attempt under way was sent a second time.
     resent: bool,
     /// What the first target said last: the caller's own choice speaks when all is exhausted.
-    first_word: Option<LastWord<R>>,
+    first_word: Option<Box<LastWord<R>>>,
+}
+
+enum Stage<B, R> {
+    /// Not polled yet.
+    Start(Option<Request<B>>),
+    /// The body is read into memory.
+    Reading(Box<Reading<B>>),
+    /// An attempt is to be opened.
+    Next,
+    /// The service is made ready for it.
+    Readying(Option<Request<B>>),
+    /// It is on its way.
+    Calling,
+    /// A 2xx answer is held back.
+    Holding(Box<Hold<R>>),
+    /// An answer that says that it failed is read.
+    Failing(Option<Box<FailedAnswer<R>>>),
+    /// Between two attempts.
+    Waiting(Instant),
+}
+
+struct Reading<B> {
+    parts: request::Parts,
+    body: B,
+    read: BytesMut,
 }
 
 /// How an attempt ended, as the caller would see it.
 enum LastWord<R> {
     Answer(response::Parts, Bytes, Option<R>),
     Error(BoxError),
+}
+
+/// What follows in the loop.
+enum Step<B, R> {
+    Go(Stage<B, R>),
+    /// Send this, once the service is ready.
+    Send(Request<B>),
+    /// Let this answer through; `true` when it is all there.
+    Commit(Hold<R>, bool),
+    /// The call ends with this.
+    Word(LastWord<R>),
 }
 
 type Output<R> = Result<Response<FallbackBody<R>>, BoxError>;
@@ -112,17 +131,16 @@ where
 {
     pub(super) fn new(service: S, plan: Arc<Plan>, request: Request<B>, call: Held) -> Self {
         Self {
+            calling: None,
+            call: Some(call),
             rest: Rest {
                 service,
                 course: Course::new(plan),
-                call: Some(call),
                 alarm: Alarm::default(),
                 commit: request.extensions().get::<Commit>().copied(),
                 resent: false,
                 first_word: None,
-            },
-            state: State::Start {
-                request: Some(request),
+                stage: Stage::Start(Some(request)),
             },
         }
     }
@@ -141,93 +159,108 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Output<R>> {
         let mut this = self.project();
+        let rest = this.rest;
         loop {
-            let Some(call) = this.rest.call.as_deref().cloned() else {
+            let Some(call) = this.call.as_ref() else {
                 // Polled again after its end, which no future must be.
                 return Poll::Pending;
             };
-            let next = match this.state.as_mut().project() {
-                StateProj::Start { request } => {
-                    call.adopt_ambient_deadline();
-                    match request.take() {
-                        Some(request) => this.rest.start(&call, request),
-                        None => return Poll::Pending,
-                    }
-                }
-                StateProj::Reading { parts, body, read } => {
-                    match this.rest.poll_read(cx, &call, parts, body, read) {
-                        Poll::Ready(step) => step,
-                        Poll::Pending => return Poll::Pending,
-                    }
-                }
-                StateProj::Next => this.rest.begin(&call),
-                StateProj::Readying { request } => match this.rest.service.poll_ready(cx) {
-                    Poll::Ready(Ok(())) => match request.take() {
-                        Some(request) => {
-                            call.set_phase(Phase::Headers);
-                            Step::Go(State::Calling {
-                                future: this.rest.service.call(request),
-                            })
-                        }
-                        None => return Poll::Pending,
-                    },
-                    Poll::Ready(Err(error)) => this.rest.attempt_failed(&call, error.into()),
-                    Poll::Pending => return Poll::Pending,
-                },
-                StateProj::Calling { future } => match future.poll(cx) {
-                    Poll::Ready(Ok(response)) => this.rest.head_came(&call, response),
-                    Poll::Ready(Err(error)) => {
-                        // Before anything else is done: dropping the future lets go of its connection.
-                        this.state.set(State::Next);
-                        this.rest.send_failed(&call, error.into())
-                    }
-                    Poll::Pending => match this.rest.poll_limit(cx, &call) {
-                        Some(error) => {
-                            this.state.set(State::Next);
-                            this.rest.attempt_failed(&call, error.into())
-                        }
-                        None => return Poll::Pending,
-                    },
-                },
-                StateProj::Holding { hold } => match this.rest.poll_hold(cx, &call, hold) {
-                    Poll::Ready(step) => step,
-                    Poll::Pending => return Poll::Pending,
-                },
-                StateProj::Failing { answer } => match answer {
-                    Some(reading) => match reading.poll_prefix(cx) {
-                        Poll::Ready(()) => match answer.take() {
-                            Some(answer) => this.rest.answer_failed(&call, answer),
+            let mut step = match &mut rest.stage {
+                Stage::Calling => {
+                    let Some(calling) = this.calling.as_mut().as_pin_mut() else {
+                        return Poll::Pending;
+                    };
+                    let polled = calling.poll(cx);
+                    let limit = match &polled {
+                        Poll::Ready(_) => None,
+                        Poll::Pending => match rest.poll_limit(cx, call) {
+                            Some(error) => Some(error),
                             None => return Poll::Pending,
                         },
-                        Poll::Pending => return Poll::Pending,
-                    },
-                    None => return Poll::Pending,
-                },
-                StateProj::Waiting { until } => {
-                    let until = *until;
-                    match this.rest.alarm.poll(cx, Some(until)) {
-                        Poll::Ready(()) => Step::Go(State::Next),
-                        Poll::Pending => return Poll::Pending,
+                    };
+                    // Before anything else is done: its drop lets go of the connection.
+                    this.calling.set(None);
+                    match polled {
+                        Poll::Ready(Ok(response)) => rest.head_came(cx, call, response),
+                        Poll::Ready(Err(error)) => rest.send_failed(call, error.into()),
+                        Poll::Pending => match limit {
+                            Some(error) => rest.attempt_failed(call, error.into()),
+                            None => return Poll::Pending,
+                        },
                     }
                 }
-                StateProj::Done => return Poll::Pending,
+                _ => ready!(rest.poll_waiting(cx, call)),
             };
-            match next {
-                Step::Go(state) => this.state.set(state),
-                Step::End(output) => {
-                    this.state.set(State::Done);
-                    this.rest.call = None;
-                    return Poll::Ready(output);
+            // The service is ready as a rule: then the request goes from hand to hand.
+            while let Step::Send(request) = step {
+                step = match rest.service.poll_ready(cx) {
+                    Poll::Ready(Ok(())) => {
+                        call.set_phase(Phase::Headers);
+                        this.calling.set(Some(rest.service.call(request)));
+                        Step::Go(Stage::Calling)
+                    }
+                    Poll::Ready(Err(error)) => rest.attempt_failed(call, error.into()),
+                    Poll::Pending => {
+                        rest.stage = Stage::Readying(Some(request));
+                        return Poll::Pending;
+                    }
+                };
+            }
+            match step {
+                Step::Go(stage) => rest.stage = stage,
+                Step::Commit(hold, ended) => {
+                    rest.commit(call, ended);
+                    let held = this.call.take();
+                    return Poll::Ready(Ok(let_through(hold, ended, held)));
                 }
+                Step::Word(word) => {
+                    call.end(Instant::now());
+                    let held = this.call.take();
+                    return Poll::Ready(word.speak(held));
+                }
+                Step::Send(_) => {}
             }
         }
     }
 }
 
-/// What follows in the loop.
-enum Step<F, B, R> {
-    Go(State<F, B, R>),
-    End(Output<R>),
+fn let_through<R>(hold: Hold<R>, ended: bool, held: Option<Held>) -> Response<FallbackBody<R>>
+where
+    R: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    let Hold {
+        mut parts,
+        body,
+        observer,
+        content,
+        frames,
+        ..
+    } = hold;
+    if let Some(held) = &held {
+        held.leave_trail(&mut parts.extensions);
+    }
+    let body = (!ended).then_some(body);
+    let body = FallbackBody::live(frames, body, observer, content, held);
+    Response::from_parts(parts, body)
+}
+
+// === impl LastWord ===
+
+impl<R> LastWord<R> {
+    fn speak(self, held: Option<Held>) -> Output<R> {
+        match self {
+            Self::Answer(mut parts, read, rest) => {
+                if let Some(held) = &held {
+                    held.leave_trail(&mut parts.extensions);
+                }
+                Ok(Response::from_parts(
+                    parts,
+                    FallbackBody::answer(read, rest),
+                ))
+            }
+            Self::Error(error) => Err(error),
+        }
+    }
 }
 
 // === impl Rest ===
@@ -241,118 +274,131 @@ where
     R: Body<Data = Bytes> + Unpin + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    fn start(&mut self, call: &Call, request: Request<B>) -> Step<S::Future, B, R> {
-        let (parts, body) = request.into_parts();
-        let plan = self.course.plan.clone();
-        let original = match body.segments() {
-            Some(segments) => Original::in_memory(&plan, call, parts, segments),
-            // It would be read for nothing.
-            None if body.size_hint().lower() > plan.replay_limit as u64 => {
-                Original::once(&plan, call, parts, body)
+    /// Whatever stage there is but the call itself.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>, call: &Call) -> Poll<Step<B, R>> {
+        Poll::Ready(match &mut self.stage {
+            Stage::Start(request) => {
+                call.adopt_ambient_deadline();
+                match request.take() {
+                    Some(request) => self.start(call, request),
+                    None => return Poll::Pending,
+                }
             }
-            None => {
-                return Step::Go(State::Reading {
-                    parts: Some(parts),
-                    body: Some(body),
-                    read: BytesMut::new(),
-                });
+            Stage::Reading(reading) => {
+                let plan = &self.course.plan;
+                let (parts, original) = ready!(reading.poll(cx, call, plan));
+                self.read(call, parts, original)
             }
-        };
-        self.read(original)
+            Stage::Next => self.begin(call, None),
+            Stage::Readying(request) => {
+                // The attempt counts from when it can begin.
+                match (ready!(self.service.poll_ready(cx)), request.take()) {
+                    (Ok(()), Some(request)) => {
+                        call.restart_attempt(Instant::now());
+                        Step::Send(request)
+                    }
+                    (Ok(()), None) => return Poll::Pending,
+                    (Err(error), _) => self.attempt_failed(call, error.into()),
+                }
+            }
+            Stage::Calling => return Poll::Pending,
+            Stage::Holding(hold) => {
+                let polled = hold.poll(cx, call, self.course.dialect(), &self.course.plan.hold);
+                let end = match polled {
+                    Poll::Ready(end) => end,
+                    Poll::Pending => match self.poll_limit(cx, call) {
+                        Some(error) => HoldEnd::Failed(error.into()),
+                        None => return Poll::Pending,
+                    },
+                };
+                match std::mem::replace(&mut self.stage, Stage::Next) {
+                    Stage::Holding(hold) => self.held(call, *hold, end),
+                    _ => return Poll::Pending,
+                }
+            }
+            Stage::Failing(slot) => {
+                let Some(answer) = slot else {
+                    return Poll::Pending;
+                };
+                ready!(answer.poll_prefix(cx));
+                match slot.take() {
+                    Some(answer) => self.answer_failed(call, *answer),
+                    None => return Poll::Pending,
+                }
+            }
+            Stage::Waiting(until) => {
+                let until = *until;
+                ready!(self.alarm.poll(cx, Some(until)));
+                self.begin(call, None)
+            }
+        })
     }
 
-    fn read(&mut self, original: Result<Original<B>, Error>) -> Step<S::Future, B, R> {
+    fn start(&mut self, call: &Call, request: Request<B>) -> Step<B, R> {
+        let (parts, body) = request.into_parts();
+        let plan = &self.course.plan;
+        let original = match body.segments() {
+            Some(segments) => Original::in_memory(plan, call, &parts, segments),
+            // It would be read for nothing.
+            None if body.size_hint().lower() > plan.replay_limit as u64 => {
+                Original::once(plan, call, &parts, body)
+            }
+            None => {
+                return Step::Go(Stage::Reading(Box::new(Reading {
+                    parts,
+                    body,
+                    read: BytesMut::new(),
+                })));
+            }
+        };
+        self.read(call, parts, original)
+    }
+
+    fn read(
+        &mut self,
+        call: &Call,
+        parts: request::Parts,
+        original: Result<Original<B>, Error>,
+    ) -> Step<B, R> {
         match original {
             Ok(original) => {
                 self.course.original = Some(original);
-                Step::Go(State::Next)
+                self.begin(call, Some(parts))
             }
-            Err(error) => self.end_with_error(error.into()),
+            Err(error) => Step::Word(LastWord::Error(error.into())),
         }
     }
 
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        call: &Call,
-        parts: &mut Option<request::Parts>,
-        body: &mut Option<B>,
-        read: &mut BytesMut,
-    ) -> Poll<Step<S::Future, B, R>> {
-        let plan = self.course.plan.clone();
-        loop {
-            let Some(reading) = body.as_mut() else {
-                return Poll::Pending;
-            };
-            let ended = match Pin::new(reading).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Some(data) = frame.data_ref() {
-                        read.extend_from_slice(data);
-                    }
-                    false
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    let problem = ErrorKind::Request(RequestProblem::Unreadable);
-                    let error = Error::of(call, problem).with_source(error);
-                    return Poll::Ready(self.end_with_error(error.into()));
-                }
-                Poll::Ready(None) => true,
-                Poll::Pending => return Poll::Pending,
-            };
-            if !ended && read.len() <= plan.replay_limit {
-                continue;
-            }
-            let (Some(parts), Some(rest)) = (parts.take(), body.take()) else {
-                return Poll::Pending;
-            };
-            let segments = Segments::from(std::mem::take(read).freeze());
-            let original = if ended {
-                Original::in_memory(&plan, call, parts, segments)
-            } else {
-                Original::once(&plan, call, parts, B::resume(segments, rest))
-            };
-            return Poll::Ready(self.read(original));
-        }
-    }
-
-    fn begin(&mut self, call: &Call) -> Step<S::Future, B, R> {
+    fn begin(&mut self, call: &Call, head: Option<request::Parts>) -> Step<B, R> {
         self.resent = false;
         let now = Instant::now();
-        match self.course.begin(call, now) {
-            Some(Ok(request)) => Step::Go(State::Readying {
-                request: Some(request),
-            }),
+        match self.course.begin(call, head, now) {
+            Some(Ok(request)) => Step::Send(request),
             Some(Err(error)) => {
                 let at = call.since_start(now);
                 call.with_attempt(|attempt| attempt.end(Outcome::Transport, at));
-                // A target that cannot be called does not hide the failure that led to it.
-                match self.first_word.take() {
-                    Some(word) => self.end_with(call, word),
-                    None => self.end_with_error(error.into()),
-                }
+                Step::Word(LastWord::Error(error.into()))
             }
-            None => match self.first_word.take() {
-                Some(word) => self.end_with(call, word),
-                None => self.end_with_error(Error::deadline(call, now).into()),
-            },
+            None => self.last_word(call, now),
         }
     }
 
-    fn head_came(&mut self, call: &Call, response: Response<R>) -> Step<S::Future, B, R> {
+    fn head_came(
+        &mut self,
+        cx: &mut Context<'_>,
+        call: &Call,
+        response: Response<R>,
+    ) -> Step<B, R> {
         let status = response.status();
-        let request_id = request_id(&response);
-        if request_id.is_some() || !call.is_claimed(Claim::Observer) {
-            let at = call.since_start(Instant::now());
-            call.with_attempt(|attempt| {
-                attempt.headers.get_or_insert(at);
-                attempt.status = Some(status);
-                attempt.request_id = request_id;
-            });
+        if call.headers_at().is_none() {
+            call.head_came(Instant::now(), status);
+        }
+        if let Some(request_id) = request_id(&response) {
+            call.with_attempt(|attempt| attempt.request_id = Some(request_id));
         }
         if status.is_client_error() || status.is_server_error() {
-            return Step::Go(State::Failing {
-                answer: Some(FailedAnswer::new(response, Instant::now())),
-            });
+            let answer = FailedAnswer::new(response, Instant::now());
+            return Step::Go(Stage::Failing(Some(Box::new(answer))));
         }
         let (parts, body) = response.into_parts();
         let point = self
@@ -363,122 +409,78 @@ where
         if !status.is_success() || !self.course.could_go_on() {
             hold.commit_at_head();
         }
-        Step::Go(State::Holding { hold: Some(hold) })
+        match hold.poll(cx, call, self.course.dialect(), &self.course.plan.hold) {
+            Poll::Ready(end) => self.held(call, hold, end),
+            Poll::Pending => Step::Go(Stage::Holding(Box::new(hold))),
+        }
     }
 
-    fn poll_hold(
-        &mut self,
-        cx: &mut Context<'_>,
-        call: &Call,
-        slot: &mut Option<Hold<R>>,
-    ) -> Poll<Step<S::Future, B, R>> {
-        let Some(hold) = slot else {
-            return Poll::Pending;
+    fn held(&mut self, call: &Call, hold: Hold<R>, end: HoldEnd) -> Step<B, R> {
+        let kind = match &end {
+            HoldEnd::Committed { ended } => return Step::Commit(hold, *ended),
+            HoldEnd::Failed(_) => ErrorKind::Transport,
+            HoldEnd::InBand => ErrorKind::InBand(in_band(call).class),
+            HoldEnd::Truncated => ErrorKind::Truncated,
+            HoldEnd::Empty => ErrorKind::Empty,
         };
-        let end = match hold.poll(cx, call, &self.course.plan.hold) {
-            Poll::Ready(end) => end,
-            Poll::Pending => match self.poll_limit(cx, call) {
-                Some(error) => HoldEnd::Failed(error.into()),
-                None => return Poll::Pending,
-            },
-        };
-        let Some(hold) = slot.take() else {
-            return Poll::Pending;
-        };
-        Poll::Ready(match end {
-            HoldEnd::Committed { ended } => self.commit(call, hold, ended),
-            HoldEnd::Failed(error) => {
-                drop(hold);
-                self.attempt_failed(call, error)
-            }
+        // Its bytes are counted, and its connection is let go, before what follows is decided.
+        drop(hold);
+        let failure;
+        let failing = match end {
+            HoldEnd::Failed(error) => return self.attempt_failed(call, error),
             HoldEnd::InBand => {
-                let failure = in_band(call);
-                drop(hold);
-                let error = Error::of(call, ErrorKind::InBand(failure.class));
-                self.next(
-                    call,
-                    &Failing::in_band(&failure),
-                    LastWord::Error(error.into()),
-                )
+                failure = in_band(call);
+                Failing::in_band(&failure)
             }
-            HoldEnd::Truncated => {
-                drop(hold);
-                let error = Error::of(call, ErrorKind::Truncated);
-                self.next(call, &Failing::truncated(), LastWord::Error(error.into()))
-            }
-            HoldEnd::Empty => {
-                drop(hold);
-                let error = Error::of(call, ErrorKind::Empty);
-                self.next(call, &Failing::empty(), LastWord::Error(error.into()))
-            }
-        })
+            HoldEnd::Truncated => Failing::truncated(),
+            HoldEnd::Empty | HoldEnd::Committed { .. } => Failing::empty(),
+        };
+        let error = Error::of(call, kind);
+        let now = Instant::now();
+        let first = self.course.is_at_first_target();
+        let verdict = self.course.failed(call, &failing, now);
+        self.follow(call, verdict, first, LastWord::Error(error.into()), now)
     }
 
-    fn commit(&mut self, call: &Call, hold: Hold<R>, ended: bool) -> Step<S::Future, B, R> {
-        let now = Instant::now();
-        let at = call.since_start(now);
-        call.with_state(|state| {
-            if let Some(attempt) = state.trail.last_mut() {
-                attempt.committed = Some(at);
-                if ended {
-                    attempt.end(Outcome::Complete, at);
-                }
-            }
-            if ended {
-                state.trail.end(at);
-            }
-        });
+    fn commit(&mut self, call: &Call, ended: bool) {
+        // A body that is all there was read a moment ago; else the head came just now, or the event that
+        // is committed at did.
+        if ended {
+            let now = Instant::now();
+            call.mark(Moment::Commit, now);
+            call.mark(Moment::Complete, now);
+            call.end(now);
+        } else {
+            let at = call.last_moment();
+            call.mark(Moment::Commit, at.unwrap_or_else(Instant::now));
+        }
         tracing::trace!(attempt.target = &*self.course.route().name, "committed");
         self.course.plan.budget.deposit();
         self.course.original = None;
-        let Hold {
-            parts,
-            body,
-            observer,
-            content,
-            frames,
-            ..
-        } = hold;
-        let held = self.call.take();
-        let mut response = Response::from_parts(parts, ());
-        if let Some(held) = &held {
-            held.mark(&mut response);
-        }
-        let body = (!ended).then_some(body);
-        Step::End(Ok(response.map(|()| {
-            FallbackBody::live(frames, body, observer, content, held)
-        })))
     }
 
-    fn answer_failed(&mut self, call: &Call, answer: FailedAnswer<R>) -> Step<S::Future, B, R> {
+    fn answer_failed(&mut self, call: &Call, answer: FailedAnswer<R>) -> Step<B, R> {
         let status = answer.parts.status;
-        let (failure, idempotent) = match &self.course.original {
-            Some(original) => {
-                let failure = original.dialect().classify(&Answer {
-                    status,
-                    headers: &answer.parts.headers,
-                    body: answer.legible(),
-                    now: SystemTime::now(),
-                });
-                (failure, original.is_idempotent())
-            }
-            None => (Failure::new(FailureClass::of_status(status)), true),
-        };
+        let failure = self.course.dialect().classify(&Answer {
+            status,
+            headers: &answer.parts.headers,
+            body: answer.legible(),
+            now: SystemTime::now(),
+        });
         let cause = Cause::Status {
             status,
             headers: &answer.parts.headers,
             body: answer.legible(),
             failure: &failure,
         };
+        let idempotent = self.course.is_idempotent();
         let now = Instant::now();
         let first = self.course.is_at_first_target();
-        let verdict = self
-            .course
-            .failed(call, &Failing::status(cause, status, idempotent), now);
-        match verdict {
+        let failing = Failing::status(cause, status, idempotent);
+        match self.course.failed(call, &failing, now) {
             Verdict::Over if first => {
                 let (parts, read, rest) = answer.into_parts();
-                self.end_with(call, LastWord::Answer(parts, read, rest))
+                Step::Word(LastWord::Answer(parts, read, rest))
             }
             // Before any wait, so that the connection is not held while nothing is done with it.
             verdict => {
@@ -496,32 +498,30 @@ where
 
     /// No byte of a response came. Once for each attempt, a request that met a dying connection is sent
     /// again at once.
-    fn send_failed(&mut self, call: &Call, error: BoxError) -> Step<S::Future, B, R> {
+    fn send_failed(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
         if !self.resent {
             match self.course.resend(call, &*error) {
                 Some(Ok(request)) => {
                     self.resent = true;
-                    return Step::Go(State::Readying {
-                        request: Some(request),
-                    });
+                    return Step::Send(request);
                 }
-                Some(Err(error)) => return self.end_with_error(error.into()),
+                Some(Err(error)) => return Step::Word(LastWord::Error(error.into())),
                 None => {}
             }
         }
         self.attempt_failed(call, error)
     }
 
-    fn attempt_failed(&mut self, call: &Call, error: BoxError) -> Step<S::Future, B, R> {
-        let Some(failing) = Failing::error(&*error) else {
-            let at = call.since_start(Instant::now());
-            call.with_attempt(|attempt| attempt.end(Outcome::Cancelled, at));
-            return self.end_with_error(error);
-        };
-        // The client's error keeps its type; what backstay did not make itself is told with the trail.
+    fn attempt_failed(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
         let now = Instant::now();
+        let Some(failing) = Failing::error(&*error) else {
+            let at = call.since_start(now);
+            call.with_attempt(|attempt| attempt.end(Outcome::Cancelled, at));
+            return Step::Word(LastWord::Error(error));
+        };
         let first = self.course.is_at_first_target();
         let verdict = self.course.failed(call, &failing, now);
+        // What is backstay's own keeps its type; anything else is told with the trail.
         let error = if Error::find(&*error).is_some() {
             error
         } else {
@@ -532,18 +532,6 @@ where
         self.follow(call, verdict, first, LastWord::Error(error), now)
     }
 
-    fn next(
-        &mut self,
-        call: &Call,
-        failing: &Failing<'_>,
-        word: LastWord<R>,
-    ) -> Step<S::Future, B, R> {
-        let now = Instant::now();
-        let first = self.course.is_at_first_target();
-        let verdict = self.course.failed(call, failing, now);
-        self.follow(call, verdict, first, word, now)
-    }
-
     fn follow(
         &mut self,
         call: &Call,
@@ -551,23 +539,28 @@ where
         first: bool,
         word: LastWord<R>,
         now: Instant,
-    ) -> Step<S::Future, B, R> {
+    ) -> Step<B, R> {
         if first || self.first_word.is_none() {
-            self.first_word = Some(word);
+            self.first_word = Some(Box::new(word));
         }
         match verdict {
-            Verdict::Again(wait) if wait.is_zero() => Step::Go(State::Next),
+            Verdict::Again(wait) if wait.is_zero() => Step::Go(Stage::Next),
             Verdict::Again(wait) => {
                 call.set_phase(Phase::Backoff);
                 // The timer may still stand at the limit of the attempt before.
                 self.alarm = Alarm::default();
-                Step::Go(State::Waiting { until: now + wait })
+                // A wait fits the deadline, so that the sum does not overflow; if it did, nothing waits.
+                Step::Go(Stage::Waiting(now.checked_add(wait).unwrap_or(now)))
             }
-            Verdict::Over => match self.first_word.take() {
-                Some(word) => self.end_with(call, word),
-                None => self.end_with_error(Error::deadline(call, now).into()),
-            },
+            Verdict::Over => self.last_word(call, now),
         }
+    }
+
+    fn last_word(&mut self, call: &Call, now: Instant) -> Step<B, R> {
+        Step::Word(match self.first_word.take() {
+            Some(word) => *word,
+            None => LastWord::Error(Error::deadline(call, now).into()),
+        })
     }
 
     /// The limit of the attempt, where no timeouts layer further in keeps it.
@@ -579,42 +572,62 @@ where
         if self.alarm.poll(cx, Some(at)).is_pending() {
             return None;
         }
-        let now = Instant::now();
-        let started = call.with_state(|state| state.trail.last().map(|attempt| attempt.started));
-        let started = started.unwrap_or_default();
-        let limit = call.since_start(at).saturating_sub(started);
-        let elapsed = call.since_start(now).saturating_sub(started);
+        let started = call.attempt_started().unwrap_or(at);
+        let limit = at.saturating_duration_since(started);
+        let elapsed = Instant::now().saturating_duration_since(started);
         Some(Error::timeout(call, Clock::Attempt, limit, elapsed))
-    }
-
-    fn end_with(&mut self, call: &Call, word: LastWord<R>) -> Step<S::Future, B, R> {
-        call.end(Instant::now());
-        match word {
-            LastWord::Answer(parts, read, rest) => {
-                let held = self.call.take();
-                let mut response = Response::from_parts(parts, ());
-                if let Some(held) = &held {
-                    held.mark(&mut response);
-                }
-                Step::End(Ok(response.map(|()| FallbackBody::answer(read, rest, held))))
-            }
-            LastWord::Error(error) => Step::End(Err(error)),
-        }
-    }
-
-    fn end_with_error(&mut self, error: BoxError) -> Step<S::Future, B, R> {
-        if let Some(call) = &self.call {
-            call.end(Instant::now());
-        }
-        Step::End(Err(error))
     }
 }
 
-impl<S, B: ReplayableBody, R> Rest<S, B, R> {
-    fn abandoned(&mut self) {
-        if let Some(call) = self.call.take() {
-            self.course.abandoned(&call, Instant::now());
+// === impl Reading ===
+
+impl<B> Reading<B>
+where
+    B: ReplayableBody,
+    B::Error: Into<BoxError>,
+{
+    /// Ready at the end of the body, or when the replay limit is passed.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        call: &Call,
+        plan: &Plan,
+    ) -> Poll<(request::Parts, Result<Original<B>, Error>)> {
+        loop {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.read.extend_from_slice(data);
+                    }
+                    if self.read.len() > plan.replay_limit {
+                        let (parts, body, read) = self.take();
+                        let body = B::resume(read, body);
+                        let original = Original::once(plan, call, &parts, body);
+                        return Poll::Ready((parts, original));
+                    }
+                }
+                Some(Err(error)) => {
+                    let problem = ErrorKind::Request(RequestProblem::Unreadable);
+                    let error = Error::of(call, problem).with_source(error);
+                    return Poll::Ready((self.take().0, Err(error)));
+                }
+                None => {
+                    let (parts, _, read) = self.take();
+                    let original = Original::in_memory(plan, call, &parts, read);
+                    return Poll::Ready((parts, original));
+                }
+            }
         }
+    }
+
+    fn take(&mut self) -> (request::Parts, B, Segments) {
+        let parts = std::mem::replace(&mut self.parts, Request::new(()).into_parts().0);
+        let body = std::mem::replace(&mut self.body, B::from_segments(Segments::default()));
+        (
+            parts,
+            body,
+            Segments::from(std::mem::take(&mut self.read).freeze()),
+        )
     }
 }
 
@@ -641,7 +654,7 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FallbackFuture")
-            .field("call", &self.rest.call)
+            .field("call", &self.call)
             .finish_non_exhaustive()
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Saved {
     method: Method,
     uri: Uri,
     version: Version,
-    headers: Box<[(HeaderName, HeaderValue)]>,
+    headers: Vec<(HeaderName, HeaderValue)>,
     /// Only when there is more in them than the call's own record.
     extensions: Option<Extensions>,
 }
@@ -41,15 +41,19 @@ const PORTABLE: [HeaderName; 5] = [
 
 impl Saved {
     pub(super) fn of(parts: &Parts) -> Self {
+        // Exactly: the iterator's own guess is a larger one.
+        let mut headers = Vec::with_capacity(parts.headers.len());
+        headers.extend(
+            parts
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
         Self {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             version: parts.version,
-            headers: parts
-                .headers
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
+            headers,
             extensions: (parts.extensions.len() > 1).then(|| parts.extensions.clone()),
         }
     }
@@ -92,7 +96,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    pub(super) fn apply(&self, mut parts: Parts) -> Result<Parts, RequestProblem> {
+    pub(super) fn apply(&self, parts: &mut Parts) -> Result<(), RequestProblem> {
         let moved = self.moves(&parts.uri)?;
         let crossing = moved || self.route.own_credentials;
         let redirected = crossing || self.route.path.is_some() || self.route.query.is_some();
@@ -106,7 +110,9 @@ impl<'a> Change<'a> {
         }
         // hyper writes both of its own accord; a wrong one of the caller's would reach the wire.
         if !parts.headers.is_empty() {
-            parts.headers.remove(header::TRANSFER_ENCODING);
+            if parts.headers.contains_key(header::TRANSFER_ENCODING) {
+                parts.headers.remove(header::TRANSFER_ENCODING);
+            }
             if let Some(length) = self.rewritten
                 && parts.headers.contains_key(header::CONTENT_LENGTH)
             {
@@ -122,7 +128,7 @@ impl<'a> Change<'a> {
         for (name, value) in &self.route.headers {
             parts.headers.insert(name.clone(), value.clone());
         }
-        Ok(parts)
+        Ok(())
     }
 
     /// Whether the attempt goes to another authority than the caller named.

@@ -1,17 +1,18 @@
 //! An answer held back until its commit point.
 
-use super::{Commit, targets::HoldBounds};
+use super::{Commit, frames::Frames, targets::HoldBounds};
 use crate::{
     call::{Call, Claim},
     error::BoxError,
     observe::{Content, Observer, Signals},
     trail::Note,
 };
-use bytes::{Bytes, BytesMut};
+use backstay_dialect::{Dialect, JsonEnd};
+use bytes::Bytes;
 use http::response::Parts;
-use http_body::{Body, Frame};
+use http_body::Body;
+use memchr::memmem;
 use std::{
-    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -25,15 +26,9 @@ pub(super) struct Hold<R> {
     pub(super) content: Content,
     pub(super) frames: Frames,
     point: Commit,
+    /// The transfer tells where the body ends, so that a body which ends early is an error.
+    sized: bool,
     since: Option<Instant>,
-}
-
-/// Frames in order. One has a place of its own, because most unary answers are one.
-#[derive(Default)]
-pub(super) struct Frames {
-    first: Option<Frame<Bytes>>,
-    more: VecDeque<Frame<Bytes>>,
-    bytes: usize,
 }
 
 /// How a hold ended.
@@ -65,10 +60,10 @@ where
         // A layer further in may be the one that observes this body.
         let observer = call
             .claim(Claim::Observer)
-            .then(|| Observer::new(call.clone(), &parts.headers));
+            .then(|| Observer::new(call, &parts.headers));
         let content = match &observer {
             Some(observer) => observer.content(),
-            None => Content::of_call(call, &parts.headers),
+            None => Observer::content_of(call, &parts.headers),
         };
         let point = match (content, point) {
             // Nothing can be told of it but its bytes.
@@ -79,6 +74,7 @@ where
             (Content::Opaque, None) => Commit::Head,
         };
         Self {
+            sized: body.size_hint().exact().is_some(),
             parts,
             body,
             observer,
@@ -97,6 +93,7 @@ where
         &mut self,
         cx: &mut Context<'_>,
         call: &Call,
+        dialect: &dyn Dialect,
         bounds: &HoldBounds,
     ) -> Poll<HoldEnd> {
         if self.point == Commit::Head {
@@ -106,10 +103,11 @@ where
             let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => return Poll::Ready(HoldEnd::Failed(error.into())),
-                None => return Poll::Ready(self.end(call)),
+                None => return Poll::Ready(self.end(call, dialect)),
             };
+            let has_data = frame.data_ref().is_some_and(|data| !data.is_empty());
             if let Some(observer) = &mut self.observer {
-                observer.frame(&frame);
+                observer.frame(call, &frame);
             }
             self.frames.push(frame);
             let seen = call.signals();
@@ -118,36 +116,40 @@ where
             }
             if seen.has(Signals::ENDED) {
                 // Nothing after the marker belongs to the answer; the body reads the rest.
-                return Poll::Ready(match self.judge(call) {
+                return Poll::Ready(match self.judge(call, dialect) {
                     HoldEnd::Committed { .. } => HoldEnd::Committed { ended: false },
                     other => other,
                 });
             }
-            if self.point == Commit::FirstContent && seen.has(Signals::OUTPUT) {
+            let output = match self.content {
+                Content::Events => seen.has(Signals::OUTPUT),
+                _ => has_data,
+            };
+            if self.point == Commit::FirstContent && output {
                 return Poll::Ready(HoldEnd::Committed { ended: false });
             }
+            if self.body.is_end_stream() {
+                return Poll::Ready(self.end(call, dialect));
+            }
             if self.frames.len() >= bounds.frames
-                || self.frames.bytes >= bounds.bytes
+                || self.frames.bytes() >= bounds.bytes
                 || self.is_over_time(bounds)
             {
                 call.with_attempt(|attempt| attempt.note = Some(Note::HoldBound));
                 return Poll::Ready(HoldEnd::Committed { ended: false });
             }
-            if self.body.is_end_stream() {
-                return Poll::Ready(self.end(call));
-            }
         }
     }
 
-    fn end(&self, call: &Call) -> HoldEnd {
-        match self.judge(call) {
+    fn end(&self, call: &Call, dialect: &dyn Dialect) -> HoldEnd {
+        match self.judge(call, dialect) {
             HoldEnd::Committed { .. } => HoldEnd::Committed { ended: true },
             other => other,
         }
     }
 
     /// What the answer is worth if nothing follows.
-    fn judge(&self, call: &Call) -> HoldEnd {
+    fn judge(&self, call: &Call, dialect: &dyn Dialect) -> HoldEnd {
         let seen = call.signals();
         let fine = HoldEnd::Committed { ended: false };
         match self.content {
@@ -155,34 +157,46 @@ where
             Content::Events if seen.has(Signals::FINISHED) => fine,
             Content::Events if !seen.has(Signals::OUTPUT) => HoldEnd::Empty,
             Content::Events if seen.has(Signals::ENDED) => fine,
-            Content::Json if seen.has(Signals::FINISHED) => self.read_json(call),
-            Content::Json if self.frames.bytes == 0 => HoldEnd::Empty,
-            Content::Events | Content::Json => HoldEnd::Truncated,
+            Content::Events => HoldEnd::Truncated,
+            Content::Json if self.frames.bytes() == 0 => HoldEnd::Empty,
+            Content::Json => self.judge_json(call, dialect),
         }
     }
 
-    /// A whole JSON document with a 2xx status may be an error all the same.
-    fn read_json(&self, call: &Call) -> HoldEnd {
-        if self.frames.bytes <= MAX_JSON_READ {
-            let document = self.frames.to_bytes();
-            let dialect = call.with_state(|state| state.dialect.clone());
-            if let Some(dialect) = dialect {
-                let facts = dialect.read_answer(&document);
-                if facts.error.is_some() || facts.response_id.is_some() {
-                    let failed = facts.error.is_some();
-                    call.with_state(|state| {
-                        state.in_band = facts.error;
-                        if let Some(id) = facts.response_id {
-                            state.provider_response_id.get_or_insert(id);
-                        }
-                    });
-                    if failed {
-                        return HoldEnd::InBand;
-                    }
-                }
-            }
+    /// A JSON document may break off although the transfer did not, and a whole one with a 2xx status may
+    /// be an error all the same.
+    fn judge_json(&self, call: &Call, dialect: &dyn Dialect) -> HoldEnd {
+        if !self.is_whole_json() {
+            return HoldEnd::Truncated;
         }
-        HoldEnd::Committed { ended: false }
+        let fine = HoldEnd::Committed { ended: false };
+        if self.frames.bytes() > MAX_JSON_READ {
+            return fine;
+        }
+        let document = self.frames.to_bytes();
+        // An answer is read to its end only where it could be an error.
+        if memmem::find(&document, b"\"error\"").is_none() {
+            return fine;
+        }
+        let Some(failure) = dialect.read_answer(&document).error else {
+            return fine;
+        };
+        call.with_state(|state| state.in_band = Some(failure));
+        HoldEnd::InBand
+    }
+
+    /// Where the transfer proves the length, a document that ends like one is one. Else all of it is
+    /// looked at.
+    fn is_whole_json(&self) -> bool {
+        if self.sized {
+            return self
+                .frames
+                .last_data()
+                .is_some_and(|last| matches!(last.trim_ascii_end().last(), Some(b'}' | b']')));
+        }
+        let mut end = JsonEnd::default();
+        self.frames.data().for_each(|data| end.feed(data));
+        end.is_complete()
     }
 
     /// Looked at when a frame comes: silence is the clocks' business.
@@ -194,56 +208,5 @@ where
         let now = Instant::now();
         let since = *self.since.get_or_insert(now);
         now.saturating_duration_since(since) >= bounds.time
-    }
-}
-
-// === impl Frames ===
-
-impl Frames {
-    pub(super) fn push(&mut self, frame: Frame<Bytes>) {
-        self.bytes += frame.data_ref().map_or(0, Bytes::len);
-        if self.first.is_none() && self.more.is_empty() {
-            self.first = Some(frame);
-        } else {
-            self.more.push_back(frame);
-        }
-    }
-
-    pub(super) fn pop(&mut self) -> Option<Frame<Bytes>> {
-        let frame = self.first.take().or_else(|| self.more.pop_front())?;
-        self.bytes -= frame.data_ref().map_or(0, Bytes::len);
-        Some(frame)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.first.is_none() && self.more.is_empty()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.len()
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// All data in one piece; copies unless it is one frame.
-    fn to_bytes(&self) -> Bytes {
-        let mut data = self
-            .first
-            .iter()
-            .chain(&self.more)
-            .filter_map(Frame::data_ref);
-        match (data.next(), data.next()) {
-            (None, _) => Bytes::new(),
-            (Some(only), None) => only.clone(),
-            (Some(first), Some(second)) => {
-                let mut all = BytesMut::with_capacity(self.bytes);
-                all.extend_from_slice(first);
-                all.extend_from_slice(second);
-                data.for_each(|more| all.extend_from_slice(more));
-                all.freeze()
-            }
-        }
     }
 }

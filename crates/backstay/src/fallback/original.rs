@@ -2,17 +2,17 @@
 
 use super::{
     head::{Change, Saved},
-    plan::{Plan, Route},
+    plan::{Plan, Route, Spoken},
 };
 use crate::{
     body::{ReplayableBody, Segments},
     call::Call,
     error::{Error, ErrorKind, RequestProblem},
 };
-use backstay_dialect::{Dialect, RequestError, RequestFacts};
+use backstay_dialect::RequestError;
 use bytes::Bytes;
 use http::{Request, header, request::Parts};
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 /// The caller's word, in a request's extensions, that sending it twice does no harm.
 ///
@@ -28,31 +28,22 @@ pub struct Idempotent;
 
 /// What every attempt starts from. Dropped at commit, which frees the copy of the body.
 pub(super) struct Original<B> {
-    head: Head,
     content: Content<B>,
-    dialect: Arc<dyn Dialect>,
-    /// The span of the model in the body, and whether it is the one that a route wants.
+    /// Once the first attempt has been given the head itself.
+    saved: Option<Saved>,
+    spoken: Spoken,
+    /// The span of the model in the body.
     model: Option<Range<usize>>,
+    stream: Option<bool>,
     encoded: bool,
     idempotent: bool,
 }
 
-enum Head {
-    /// As it came: given to the first attempt.
-    Whole(Parts),
-    Saved(Saved),
-    /// Given away for good: there is no second attempt.
-    Gone,
-}
-
 enum Content<B> {
-    Memory {
-        segments: Segments,
-        /// The same in one piece, where the model is looked for.
-        whole: Bytes,
-    },
+    /// In one piece, where the model was looked for.
+    Memory(Bytes),
     /// Over the replay limit: for one attempt.
-    Once(Option<B>),
+    Once(Option<Box<B>>),
 }
 
 // === impl Original ===
@@ -62,49 +53,47 @@ impl<B: ReplayableBody> Original<B> {
     pub(super) fn in_memory(
         plan: &Plan,
         call: &Call,
-        parts: Parts,
+        parts: &Parts,
         segments: Segments,
     ) -> Result<Self, Error> {
-        let mut original = Self::new(plan, parts, None);
         if segments.len() > plan.replay_limit {
-            original.content = Content::Once(Some(B::from_segments(segments)));
-            return original.unread(plan, call, RequestProblem::TooLarge);
+            return Self::once(plan, call, parts, B::from_segments(segments));
         }
-        let whole = segments.to_bytes();
-        original.content = Content::Memory { segments, whole };
+        let mut original = Self::new(plan, parts, Content::Memory(segments.into_bytes()));
         if original.encoded {
             return original.unread(plan, call, RequestProblem::Encoded);
         }
-        original.read(plan, call)?;
+        original.read(plan, call, parts)?;
         Ok(original)
     }
 
     /// A request whose body is over the replay limit, as far as it was read.
-    pub(super) fn once(plan: &Plan, call: &Call, parts: Parts, body: B) -> Result<Self, Error> {
-        Self::new(plan, parts, Some(body)).unread(plan, call, RequestProblem::TooLarge)
+    pub(super) fn once(plan: &Plan, call: &Call, parts: &Parts, body: B) -> Result<Self, Error> {
+        let content = Content::Once(Some(Box::new(body)));
+        Self::new(plan, parts, content).unread(plan, call, RequestProblem::TooLarge)
     }
 
-    fn new(plan: &Plan, parts: Parts, body: Option<B>) -> Self {
-        let dialect = plan.dialect(parts.uri.path()).clone();
+    fn new(plan: &Plan, parts: &Parts, content: Content<B>) -> Self {
+        let spoken = plan.spoken(parts.uri.path());
         Self {
+            content,
+            saved: None,
+            spoken,
+            model: None,
+            stream: None,
             encoded: parts
                 .headers
                 .get(header::CONTENT_ENCODING)
                 .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")),
-            idempotent: dialect.carries_model()
+            idempotent: plan.dialect(spoken).carries_model()
                 || parts.method.is_idempotent()
                 || parts.extensions.get::<Idempotent>().is_some(),
-            head: Head::Whole(parts),
-            content: Content::Once(body),
-            dialect,
-            model: None,
         }
     }
 
     /// Nothing is known of the body. That is an error if the first target needs it rewritten; those after
     /// it are passed over.
     fn unread(self, plan: &Plan, call: &Call, problem: RequestProblem) -> Result<Self, Error> {
-        call.with_state(|state| state.dialect = Some(self.dialect.clone()));
         match plan.routes.first() {
             Some(route) if route.model.is_some() => {
                 Err(Error::of(call, ErrorKind::Request(problem)))
@@ -113,25 +102,21 @@ impl<B: ReplayableBody> Original<B> {
         }
     }
 
-    fn read(&mut self, plan: &Plan, call: &Call) -> Result<(), Error> {
-        let (Content::Memory { whole, .. }, Head::Whole(parts)) = (&self.content, &self.head)
-        else {
+    fn read(&mut self, plan: &Plan, call: &Call, parts: &Parts) -> Result<(), Error> {
+        let Content::Memory(whole) = &self.content else {
             return Ok(());
         };
-        let facts = match self.dialect.read_request(parts.uri.path(), whole) {
-            Ok(facts) => facts,
-            Err(error) if plan.names_models => return Err(problem(error, call)),
-            // No target changes the body: the rest is for the upstream to judge.
-            Err(_) => RequestFacts::default(),
-        };
-        self.model = facts.model;
-        call.with_state(|state| {
-            state.dialect = Some(self.dialect.clone());
-            if self.dialect.carries_model() {
-                state.stream.get_or_insert(facts.stream);
+        let dialect = plan.dialect(self.spoken);
+        match dialect.read_request(parts.uri.path(), whole) {
+            Ok(facts) => {
+                self.model = facts.model;
+                self.stream = dialect.carries_model().then_some(facts.stream);
+                Ok(())
             }
-        });
-        Ok(())
+            Err(error) if plan.names_models => Err(problem(error, call)),
+            // No target changes the body: the rest is for the upstream to judge.
+            Err(_) => Ok(()),
+        }
     }
 
     /// Whether the request can be sent to this target as far as its body goes.
@@ -141,7 +126,7 @@ impl<B: ReplayableBody> Original<B> {
 
     /// Whether there can be a second attempt.
     pub(super) fn is_replayable(&self) -> bool {
-        matches!(self.content, Content::Memory { .. })
+        matches!(self.content, Content::Memory(_))
     }
 
     /// Whether what may have been processed may be sent again.
@@ -149,56 +134,51 @@ impl<B: ReplayableBody> Original<B> {
         self.idempotent
     }
 
-    pub(super) fn dialect(&self) -> &dyn Dialect {
-        &*self.dialect
+    /// Whether the call asks for a stream; `None` where the dialect does not tell.
+    pub(super) fn stream(&self) -> Option<bool> {
+        self.stream
     }
 
-    /// The request for one target.
+    pub(super) fn spoken(&self) -> Spoken {
+        self.spoken
+    }
+
+    /// The request for one target. The first attempt is given the caller's own head.
     pub(super) fn attempt(
         &mut self,
         plan: &Plan,
         route: &Route,
         call: &Call,
+        head: Option<Parts>,
     ) -> Result<Request<B>, Error> {
         let problem = |problem| Error::of(call, ErrorKind::Request(problem));
-        let (body, rewritten) = match &mut self.content {
-            Content::Memory { segments, whole } => match (&route.model, &self.model) {
+        let gone = || problem(RequestProblem::TooLarge);
+        let mut rewritten = None;
+        let body = match &mut self.content {
+            Content::Memory(whole) => match (&route.model, &self.model) {
                 (Some(model), Some(span)) if whole.get(span.clone()) != Some(&*model.literal) => {
-                    let literal = model.literal.clone();
-                    (Segments::splice(whole, span.clone(), literal), true)
+                    let body = Segments::splice(whole, span.clone(), model.literal.clone());
+                    rewritten = Some(body.len());
+                    B::from_segments(body)
                 }
-                _ => (segments.clone(), false),
+                _ => B::from_segments(whole.clone().into()),
             },
-            Content::Once(body) => {
-                let body = body
-                    .take()
-                    .ok_or_else(|| problem(RequestProblem::TooLarge))?;
-                let parts = match std::mem::replace(&mut self.head, Head::Gone) {
-                    Head::Whole(parts) => parts,
-                    Head::Saved(saved) => saved.restore(call),
-                    Head::Gone => return Err(problem(RequestProblem::TooLarge)),
-                };
-                let change = Change::new(plan, route, &*self.dialect, None);
-                let parts = change.apply(parts).map_err(problem)?;
-                return Ok(Request::from_parts(parts, body));
-            }
+            Content::Once(body) => *body.take().ok_or_else(gone)?,
         };
-        let length = Some(body.len()).filter(|_| rewritten);
-        let change = Change::new(plan, route, &*self.dialect, length);
-        let parts = match std::mem::replace(&mut self.head, Head::Gone) {
-            Head::Whole(parts) => {
-                self.head = Head::Saved(Saved::of(&parts));
-                parts
+        let mut parts = match (head, &self.saved) {
+            (Some(head), _) => {
+                if self.is_replayable() {
+                    self.saved = Some(Saved::of(&head));
+                }
+                head
             }
-            Head::Saved(saved) => {
-                let parts = saved.restore(call);
-                self.head = Head::Saved(saved);
-                parts
-            }
-            Head::Gone => return Err(problem(RequestProblem::TooLarge)),
+            (None, Some(saved)) => saved.restore(call),
+            (None, None) => return Err(gone()),
         };
-        let parts = change.apply(parts).map_err(problem)?;
-        Ok(Request::from_parts(parts, B::from_segments(body)))
+        Change::new(plan, route, plan.dialect(self.spoken), rewritten)
+            .apply(&mut parts)
+            .map_err(problem)?;
+        Ok(Request::from_parts(parts, body))
     }
 }
 

@@ -62,10 +62,14 @@ pub(super) struct Model {
 #[derive(Debug)]
 enum Dialects {
     Named(Arc<dyn Dialect>),
-    ByPath {
-        openai: Arc<dyn Dialect>,
-        anthropic: Arc<dyn Dialect>,
-    },
+    ByPath([Arc<dyn Dialect>; 2]),
+}
+
+/// Which of a plan's dialects a call speaks.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Spoken {
+    First,
+    Second,
 }
 
 // === impl Plan ===
@@ -146,16 +150,26 @@ impl Plan {
         })
     }
 
-    pub(super) fn dialect(&self, path: &str) -> &Arc<dyn Dialect> {
+    /// The dialect of a call to this path.
+    pub(super) fn spoken(&self, path: &str) -> Spoken {
         match &self.dialects {
-            Dialects::Named(dialect) => dialect,
-            Dialects::ByPath { openai, anthropic } => {
-                if path.trim_end_matches('/').ends_with("/messages") {
-                    anthropic
-                } else {
-                    openai
-                }
+            Dialects::Named(_) => Spoken::First,
+            Dialects::ByPath(_) if path.trim_end_matches('/').ends_with("/messages") => {
+                Spoken::Second
             }
+            Dialects::ByPath(_) => Spoken::First,
+        }
+    }
+
+    pub(super) fn dialect(&self, spoken: Spoken) -> &dyn Dialect {
+        &**self.shared_dialect(spoken)
+    }
+
+    pub(super) fn shared_dialect(&self, spoken: Spoken) -> &Arc<dyn Dialect> {
+        match (&self.dialects, spoken) {
+            (Dialects::Named(dialect), _) => dialect,
+            (Dialects::ByPath([openai, _]), Spoken::First) => openai,
+            (Dialects::ByPath([_, anthropic]), Spoken::Second) => anthropic,
         }
     }
 
@@ -180,10 +194,10 @@ impl Dialects {
             .iter()
             .filter_map(|target| Some((target.dialect.as_ref()?, &target.name)));
         let Some((first, first_target)) = named.next() else {
-            return Ok(Self::ByPath {
-                openai: Arc::new(OpenAiChat),
-                anthropic: Arc::new(AnthropicMessages),
-            });
+            return Ok(Self::ByPath([
+                Arc::new(OpenAiChat),
+                Arc::new(AnthropicMessages),
+            ]));
         };
         match named.find(|(other, _)| other.name() != first.name()) {
             Some((other, target)) => Err(BuildError::Dialects {

@@ -73,7 +73,7 @@ where
                     Err(error) => return Poll::Ready(Err(error.into())),
                 };
                 if let Some(call) = this.call {
-                    call.mark(&mut response);
+                    call.leave_trail(response.extensions_mut());
                 }
                 if response.status().is_success() {
                     // This layer has no body of its own, so that the call is out of its hands.

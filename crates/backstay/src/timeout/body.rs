@@ -7,7 +7,7 @@ use crate::{
     call::{Claim, Held},
     error::{BoxError, Error},
     observe::{Content, Observer, Signals},
-    trail::Outcome,
+    trail::{Note, Outcome},
 };
 use bytes::Bytes;
 use http::response::Parts;
@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 use tokio::time::Instant;
 
@@ -33,9 +33,8 @@ pin_project! {
 
 /// What is kept beside the body while it runs.
 struct Watch {
-    // First, so that its last words reach the trail before the call is let go.
-    observer: Observer,
     call: Held,
+    observer: Observer,
     limits: Limits,
     alarm: Alarm,
     frames: u8,
@@ -56,22 +55,20 @@ impl<B> TimeoutsBody<B> {
         alarm: Alarm,
     ) -> Self {
         limits.headers_came();
-        let now = Instant::now();
-        let at = call.since_start(now);
-        call.with_attempt(|attempt| {
-            attempt.headers = Some(at);
-            attempt.status = Some(parts.status);
-        });
+        call.head_came(Instant::now(), parts.status);
         call.claim(Claim::Observer);
-        let observer = Observer::new(call.clone(), &parts.headers);
+        let observer = Observer::new(&call, &parts.headers);
+        if observer.content() == Content::Encoded {
+            call.with_attempt(|attempt| attempt.note = Some(Note::Encoded));
+        }
         // The clocks between frames start when the body is pending for the first time: a consumer that
         // takes its time after the head is no stalled server.
         let progressed = observer.content() != Content::Events;
         Self {
             inner: Some(inner),
             watch: Some(Watch {
-                observer,
                 call,
+                observer,
                 limits,
                 alarm,
                 frames: 0,
@@ -90,6 +87,7 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -99,30 +97,19 @@ where
             return Poll::Ready(None);
         };
         let polled = inner.poll_frame(cx);
-        let Some(watch) = this.watch else {
-            return polled.map_err(Into::into);
-        };
-        let expired = match polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                if !watch.frame(&frame) {
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                watch.expired()
+        if let Some(watch) = this.watch {
+            let expired = match &polled {
+                Poll::Ready(Some(Ok(frame))) => watch.frame(frame),
+                Poll::Ready(_) => None,
+                Poll::Pending => watch.pending(cx),
+            };
+            if let Some(error) = expired {
+                *this.watch = None;
+                this.inner.set(None);
+                return Poll::Ready(Some(Err(error.into())));
             }
-            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
-            Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Pending => {
-                watch.restart();
-                ready!(watch.alarm.poll(cx, watch.limits.next()));
-                watch.expired()
-            }
-        };
-        let Some(error) = expired else {
-            return Poll::Pending;
-        };
-        *this.watch = None;
-        this.inner.set(None);
-        Poll::Ready(Some(Err(error.into())))
+        }
+        polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -139,10 +126,11 @@ where
 // === impl Watch ===
 
 impl Watch {
-    /// Notes a frame. True when this is a frame at which a flood is looked at, and a clock ran out.
+    /// Notes a frame. While frames keep coming only the fixed clocks can run out, and they are looked at
+    /// now and then.
     #[inline]
-    fn frame(&mut self, frame: &Frame<Bytes>) -> bool {
-        let seen = self.observer.frame(frame);
+    fn frame(&mut self, frame: &Frame<Bytes>) -> Option<Error> {
+        let seen = self.observer.frame(&self.call, frame);
         self.touched = true;
         if seen.has(Signals::OUTPUT) {
             self.progressed = true;
@@ -152,14 +140,20 @@ impl Watch {
             self.limits.answer_ended();
         }
         self.frames = self.frames.wrapping_add(1);
-        self.frames % FRAMES_BETWEEN_LOOKS == 0 && self.flood()
+        if self.frames % FRAMES_BETWEEN_LOOKS == 0 {
+            self.restart();
+            return self.expired();
+        }
+        None
     }
 
-    /// While frames keep coming only the fixed clocks can run out.
-    #[cold]
-    fn flood(&mut self) -> bool {
+    #[inline]
+    fn pending(&mut self, cx: &mut Context<'_>) -> Option<Error> {
         self.restart();
-        self.limits.expired(Instant::now()).is_some()
+        if self.alarm.poll(cx, self.limits.next()).is_pending() {
+            return None;
+        }
+        self.expired()
     }
 
     /// Starts the clocks that count from the last frame: at the first look after it, so that time in
@@ -168,17 +162,14 @@ impl Watch {
     fn restart(&mut self) {
         if self.touched {
             self.touched = false;
-            if self.limits.counts_between_frames() {
-                let now = Instant::now();
-                self.limits.restart_liveness(now);
-                if self.progressed {
-                    self.limits.restart_idle(now);
-                }
+            if self.limits.count_between_frames() {
+                self.limits.restart(Instant::now(), self.progressed);
             }
             self.progressed = false;
         }
     }
 
+    #[cold]
     fn expired(&mut self) -> Option<Error> {
         let now = Instant::now();
         let expired = self.limits.expired(now)?;
@@ -189,6 +180,12 @@ impl Watch {
             attempt.end(Outcome::Timeout(expired.clock), at);
         });
         Some(error)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.call.received(self.observer.bytes());
     }
 }
 

@@ -25,6 +25,6 @@ pub struct ConnectLimit;
 impl ConnectLimit {
     /// The limit that the timeouts layer set for the attempt that this request belongs to.
     pub fn of(extensions: &Extensions) -> Option<Duration> {
-        Call::of(extensions)?.with_state(|state| state.connect_limit)
+        Call::of(extensions)?.connect_limit()
     }
 }

@@ -87,7 +87,7 @@ where
             };
             return Poll::Ready(match result {
                 Ok(mut response) => {
-                    running.call.mark(&mut response);
+                    running.call.leave_trail(response.extensions_mut());
                     let (parts, body) = response.into_parts();
                     let body = TimeoutsBody::new(
                         body,
@@ -104,7 +104,7 @@ where
         ready!(running.alarm.poll(cx, running.limits.next()));
         let now = Instant::now();
         let Some(expired) = running.limits.expired(now) else {
-            // The timer has a resolution of a millisecond and never fires early.
+            // A timer has a resolution of a millisecond and never fires early.
             return Poll::Pending;
         };
         let call = &running.call;

@@ -2,12 +2,13 @@
 
 use super::{Timeouts, TimeoutsService};
 use crate::error::BuildError;
+use std::sync::Arc;
 use tower_layer::Layer;
 
 /// Puts the clocks around each attempt of the inner service. See the [module](super).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TimeoutsLayer {
-    timeouts: Timeouts,
+    timeouts: Arc<Timeouts>,
 }
 
 // === impl TimeoutsLayer ===
@@ -27,7 +28,9 @@ impl TimeoutsLayer {
                 "clock {inner} ({inner_limit:?}) is longer than clock {outer} ({outer_limit:?}) and can never run out"
             );
         }
-        Ok(Self { timeouts })
+        Ok(Self {
+            timeouts: Arc::new(timeouts),
+        })
     }
 }
 
@@ -35,6 +38,6 @@ impl<S> Layer<S> for TimeoutsLayer {
     type Service = TimeoutsService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        TimeoutsService::new(inner, self.timeouts)
+        TimeoutsService::new(inner, self.timeouts.clone())
     }
 }

@@ -3,23 +3,27 @@
 use super::{Clock, Clocks};
 use tokio::time::{Duration, Instant};
 
-/// Which clock runs out when. What has been reached is cleared, so that it can run out no more.
+/// Which clock runs out when, in nanoseconds after the attempt's start.
+///
+/// What has been reached is set to never, so that it can run out no more. The next instant is kept, so that
+/// a frame which restarts nothing costs nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     started: Instant,
-    headers: Option<Duration>,
-    first_token: Option<Duration>,
-    attempt: Option<Duration>,
-    idle: Option<Since>,
-    liveness: Option<Since>,
+    next: u64,
+    headers: u64,
+    first_token: u64,
+    attempt: u64,
+    idle: Since,
+    liveness: Since,
 }
 
 /// A clock that something restarts.
 #[derive(Clone, Copy, Debug)]
 struct Since {
-    limit: Duration,
-    /// Nothing to count from yet.
-    from: Option<Instant>,
+    limit: u64,
+    /// Never while there is nothing to count from.
+    from: u64,
 }
 
 /// A clock that ran out.
@@ -30,99 +34,127 @@ pub(super) struct Expired {
     pub(super) elapsed: Duration,
 }
 
+/// 584 years.
+const NEVER: u64 = u64::MAX;
+
 // === impl Limits ===
 
 impl Limits {
-    pub(super) fn new(clocks: &Clocks, started: Instant) -> Self {
-        let since = |clock| clocks.limit(clock).map(|limit| Since { limit, from: None });
-        Self {
+    /// The attempt ends no later than `end`, whatever its own clock says.
+    pub(super) fn new(clocks: &Clocks, started: Instant, end: Option<Instant>) -> Self {
+        let limit = |clock| clocks.limit(clock).map_or(NEVER, nanos);
+        let since = |clock| Since {
+            limit: limit(clock),
+            from: NEVER,
+        };
+        let end = end.map_or(NEVER, |end| nanos(end.saturating_duration_since(started)));
+        let mut limits = Self {
             started,
-            headers: clocks.limit(Clock::Headers),
-            first_token: clocks.limit(Clock::FirstToken),
-            attempt: clocks.limit(Clock::Attempt),
+            next: NEVER,
+            headers: limit(Clock::Headers),
+            first_token: limit(Clock::FirstToken),
+            attempt: limit(Clock::Attempt).min(end),
             idle: since(Clock::Idle),
             liveness: since(Clock::Liveness),
-        }
-    }
-
-    /// The attempt ends no later than `end`, whatever its own clock says.
-    pub(super) fn within(mut self, end: Option<Instant>) -> Self {
-        if let Some(end) = end {
-            let most = end.saturating_duration_since(self.started);
-            self.attempt = Some(self.attempt.map_or(most, |limit| limit.min(most)));
-        }
-        self
+        };
+        limits.find_next();
+        limits
     }
 
     pub(super) fn headers_came(&mut self) {
-        self.headers = None;
+        self.headers = NEVER;
+        self.find_next();
     }
 
+    #[inline]
     pub(super) fn first_token_came(&mut self) {
-        self.first_token = None;
+        if self.first_token != NEVER {
+            self.first_token = NEVER;
+            self.find_next();
+        }
     }
 
     /// The answer has ended: what follows is the connection's business.
     pub(super) fn answer_ended(&mut self) {
-        self.first_token = None;
-        self.idle = None;
-        self.liveness = None;
-        self.attempt = None;
+        self.first_token = NEVER;
+        self.attempt = NEVER;
+        self.idle.limit = NEVER;
+        self.liveness.limit = NEVER;
+        self.find_next();
     }
 
-    pub(super) fn restart_idle(&mut self, now: Instant) {
-        if let Some(idle) = &mut self.idle {
-            idle.from = Some(now);
+    /// A frame has come before `now`; a semantic one perhaps.
+    pub(super) fn restart(&mut self, now: Instant, semantic: bool) {
+        let now = nanos(now.saturating_duration_since(self.started));
+        self.liveness.from = now;
+        if semantic {
+            self.idle.from = now;
         }
-    }
-
-    pub(super) fn restart_liveness(&mut self, now: Instant) {
-        if let Some(liveness) = &mut self.liveness {
-            liveness.from = Some(now);
-        }
+        self.find_next();
     }
 
     /// Whether a frame restarts any clock at all.
-    pub(super) fn counts_between_frames(&self) -> bool {
-        self.idle.is_some() || self.liveness.is_some()
+    #[inline]
+    pub(super) fn count_between_frames(&self) -> bool {
+        self.idle.limit & self.liveness.limit != NEVER
     }
 
     /// The next instant at which one runs out.
+    #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
-        self.running()
-            .filter_map(|(_, limit, from)| from.checked_add(limit))
-            .min()
+        if self.next == NEVER {
+            return None;
+        }
+        self.started.checked_add(Duration::from_nanos(self.next))
     }
 
     /// The clock that has run out at `now`; the one that did so first, if there are two.
     pub(super) fn expired(&self, now: Instant) -> Option<Expired> {
-        self.running()
-            .filter_map(|(clock, limit, from)| Some((clock, limit, from, from.checked_add(limit)?)))
-            .filter(|(_, _, _, end)| *end <= now)
-            .min_by_key(|(_, _, _, end)| *end)
-            .map(|(clock, limit, from, _)| Expired {
+        let now = nanos(now.saturating_duration_since(self.started));
+        if self.next > now {
+            return None;
+        }
+        self.ends()
+            .into_iter()
+            .min_by_key(|(_, _, end)| *end)
+            .map(|(clock, limit, end)| Expired {
                 clock,
-                limit,
-                elapsed: now.saturating_duration_since(from),
+                limit: Duration::from_nanos(limit),
+                elapsed: Duration::from_nanos(now.saturating_sub(end.saturating_sub(limit))),
             })
     }
 
-    fn running(&self) -> impl Iterator<Item = (Clock, Duration, Instant)> {
-        let fixed = |clock, limit: Option<Duration>| Some((clock, limit?, self.started));
-        let since = |clock, since: Option<Since>| {
-            let since = since?;
-            Some((clock, since.limit, since.from?))
-        };
-        [
-            fixed(Clock::Headers, self.headers),
-            fixed(Clock::FirstToken, self.first_token),
-            fixed(Clock::Attempt, self.attempt),
-            since(Clock::Idle, self.idle),
-            since(Clock::Liveness, self.liveness),
-        ]
-        .into_iter()
-        .flatten()
+    fn find_next(&mut self) {
+        self.next = self
+            .headers
+            .min(self.first_token)
+            .min(self.attempt)
+            .min(self.idle.end())
+            .min(self.liveness.end());
     }
+
+    /// Each clock with its limit and its end.
+    fn ends(&self) -> [(Clock, u64, u64); 5] {
+        [
+            (Clock::Headers, self.headers, self.headers),
+            (Clock::FirstToken, self.first_token, self.first_token),
+            (Clock::Attempt, self.attempt, self.attempt),
+            (Clock::Idle, self.idle.limit, self.idle.end()),
+            (Clock::Liveness, self.liveness.limit, self.liveness.end()),
+        ]
+    }
+}
+
+// === impl Since ===
+
+impl Since {
+    fn end(self) -> u64 {
+        self.from.saturating_add(self.limit)
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(NEVER)
 }
 
 #[cfg(test)]
@@ -135,7 +167,7 @@ mod tests {
     async fn the_first_to_run_out_is_named() {
         let start = Instant::now();
         let clocks = Clocks::new().headers(3 * SECOND).attempt(2 * SECOND);
-        let limits = Limits::new(&clocks, start);
+        let limits = Limits::new(&clocks, start, None);
         assert_eq!(limits.next(), Some(start + 2 * SECOND));
         assert_eq!(limits.expired(start + SECOND), None);
         let expired = limits.expired(start + 4 * SECOND).unwrap();
@@ -146,19 +178,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn idle_runs_from_an_event_only() {
         let start = Instant::now();
-        let mut limits = Limits::new(&Clocks::new().idle(SECOND), start);
+        let mut limits = Limits::new(&Clocks::new().idle(SECOND), start, None);
         assert_eq!(limits.next(), None);
-        limits.restart_idle(start + SECOND);
+        limits.restart(start, false);
+        assert_eq!(limits.next(), None);
+        limits.restart(start + SECOND, true);
         assert_eq!(limits.next(), Some(start + 2 * SECOND));
+        let expired = limits.expired(start + 5 * SECOND).unwrap();
+        assert_eq!((expired.clock, expired.elapsed), (Clock::Idle, 4 * SECOND));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_outer_end_shortens_the_attempt() {
         let start = Instant::now();
         let clocks = Clocks::new().attempt(9 * SECOND);
-        let limits = Limits::new(&clocks, start).within(Some(start + SECOND));
+        let limits = Limits::new(&clocks, start, Some(start + SECOND));
         assert_eq!(limits.next(), Some(start + SECOND));
-        let endless = Limits::new(&Clocks::new().attempt(Duration::MAX), start);
+        let endless = Limits::new(&Clocks::new().attempt(Duration::MAX), start, None);
         assert_eq!(endless.next(), None);
+        assert_eq!(endless.expired(start + 9 * SECOND), None);
     }
 }

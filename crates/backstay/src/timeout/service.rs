@@ -1,8 +1,8 @@
 //! The service.
 
-use super::{Streaming, Timeouts, TimeoutsBody, TimeoutsFuture, limits::Limits};
+use super::{Clock, Streaming, Timeouts, TimeoutsBody, TimeoutsFuture, limits::Limits};
 use crate::{
-    call::{Call, Claim},
+    call::{Call, Claim, Held, Phase},
     error::{BoxError, Error, ErrorKind, RequestProblem},
     trail::Attempt,
 };
@@ -14,19 +14,20 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
+use tokio::time::Instant;
 use tower_service::Service;
 
 /// Puts the clocks around each attempt. See the [module](super).
 #[derive(Clone, Debug)]
 pub struct TimeoutsService<S> {
     inner: S,
-    timeouts: Timeouts,
+    timeouts: Arc<Timeouts>,
 }
 
 // === impl TimeoutsService ===
 
 impl<S> TimeoutsService<S> {
-    pub(super) fn new(inner: S, timeouts: Timeouts) -> Self {
+    pub(super) fn new(inner: S, timeouts: Arc<Timeouts>) -> Self {
         Self { inner, timeouts }
     }
 
@@ -50,49 +51,51 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let call = Call::find_or_begin(&mut request);
-        let now = call.now();
-        let own = match request.extensions().get::<Timeouts>() {
-            Some(of_request) if of_request.check().is_err() => {
-                let problem = ErrorKind::Request(RequestProblem::ZeroDuration);
-                return TimeoutsFuture::refused(Error::of(&call, problem));
-            }
-            Some(of_request) => of_request.or(self.timeouts),
-            None => self.timeouts,
-        };
-        if call.attempt() == 0 {
-            begin_alone(&call, &request, now);
+        let of_request = request.extensions().get::<Timeouts>().copied();
+        if of_request.is_some_and(|of_request| of_request.check().is_err()) {
+            let problem = ErrorKind::Request(RequestProblem::ZeroDuration);
+            return TimeoutsFuture::refused(Error::of(&call, problem));
         }
+        let started = match call.attempt_started() {
+            Some(started) => started,
+            None => begin_alone(&call, &request),
+        };
         call.claim(Claim::Clocks);
-        let limits = call.with_state(|state| {
-            let timeouts = match &state.target_timeouts {
-                Some(of_target) => match request.extensions().get::<Timeouts>() {
-                    Some(of_request) => of_request.or(**of_target).or(self.timeouts),
-                    None => of_target.or(own),
-                },
-                None => own,
-            };
-            let stream = state.stream.unwrap_or_else(|| is_stream(&request));
+        let stream = call.stream().unwrap_or_else(|| is_stream(&request));
+        let limits = |timeouts: &Timeouts| {
             let clocks = timeouts.clocks(stream);
-            state.connect_limit = clocks.limit(super::Clock::Connect);
-            Limits::new(clocks, now)
-        });
-        let limits = limits.within(call.attempt_limit());
+            call.set_connect_limit(clocks.limit(Clock::Connect));
+            Limits::new(clocks, started, call.attempt_limit())
+        };
+        let limits = if of_request.is_none() && !call.is_claimed(Claim::TargetClocks) {
+            limits(&self.timeouts)
+        } else {
+            let of_target = call.with_state(|state| state.target_timeouts.clone());
+            let mut timeouts = of_request.unwrap_or_default();
+            if let Some(of_target) = of_target {
+                timeouts = timeouts.or(*of_target);
+            }
+            limits(&timeouts.or(*self.timeouts))
+        };
         TimeoutsFuture::new(self.inner.call(request), call, limits)
     }
 }
 
 /// Without a fallback layer outside this is the only attempt of the call, and nobody has said what the
 /// call is.
-fn begin_alone<B>(call: &Call, request: &Request<B>, now: tokio::time::Instant) {
+fn begin_alone<B>(call: &Held, request: &Request<B>) -> Instant {
+    let now = call.now();
     let target = request
         .uri()
         .authority()
         .map_or("upstream", |authority| authority.host());
-    let attempt = Attempt::new(Arc::from(target), None, call.since_start(now));
+    let attempt = Attempt::new(Arc::from(target), None);
     let dialect = shared(detect(request.uri().path()));
-    call.begin_attempt(attempt, None, |state| {
+    call.begin_attempt(attempt, now, None, |state| {
         state.dialect.get_or_insert(dialect);
     });
+    call.set_phase(Phase::Headers);
+    now
 }
 
 fn shared(detected: &dyn Dialect) -> Arc<dyn Dialect> {

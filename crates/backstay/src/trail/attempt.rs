@@ -162,12 +162,12 @@ pub struct PassedOver {
 // === impl Attempt ===
 
 impl Attempt {
-    pub(crate) fn new(target: Arc<str>, model: Option<Arc<str>>, started: Duration) -> Self {
+    pub(crate) fn new(target: Arc<str>, model: Option<Arc<str>>) -> Self {
         Self {
             number: 0,
             target,
             model,
-            started,
+            started: Duration::ZERO,
             headers: None,
             first_token: None,
             committed: None,

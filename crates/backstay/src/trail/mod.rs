@@ -35,7 +35,6 @@ pub(crate) struct TrailState {
     first: Option<Attempt>,
     more: Vec<Attempt>,
     passed_over: Vec<PassedOver>,
-    ended: Option<Duration>,
 }
 
 // === impl Trail ===
@@ -47,8 +46,7 @@ impl Trail {
 
     /// The attempts so far, in order.
     pub fn attempts(&self) -> Vec<Attempt> {
-        self.0
-            .with_state(|state| state.trail.iter().cloned().collect())
+        self.0.attempts()
     }
 
     /// Targets that were not tried, in order, and why.
@@ -63,7 +61,7 @@ impl Trail {
 
     /// How long the call took, once it has ended.
     pub fn ended(&self) -> Option<Duration> {
-        self.0.with_state(|state| state.trail.ended)
+        self.0.ended()
     }
 
     /// Where the call is, or was when it ended.
@@ -137,15 +135,7 @@ impl TrailState {
         self.passed_over.push(passed);
     }
 
-    pub(crate) fn end(&mut self, at: Duration) {
-        self.ended.get_or_insert(at);
-    }
-
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended.is_some()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Attempt> {
+    pub(crate) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
         self.first.iter().chain(&self.more)
     }
 }
