@@ -273,7 +273,7 @@ async fn a_bound_of_the_hold_commits() {
     let call = stack.call(Api::OpenAi.stream(&mock.url(), "first"));
     let response = within(call).await.unwrap();
     let trail = response.extensions().get::<backstay::Trail>().unwrap();
-    assert_eq!(trail.attempts()[0].note, Some(Note::HoldBound));
+    assert_eq!(trail.attempts()[0].notes, [Note::HoldBound]);
 }
 
 // --- Documents ---

@@ -46,7 +46,7 @@ async fn an_encoded_stream_passes_through_unobserved() {
 
         let attempts = answer.attempts();
         assert_eq!(attempts.len(), 1);
-        assert_eq!(attempts[0].note, Some(Note::Encoded));
+        assert_eq!(attempts[0].notes, [Note::Encoded]);
         assert_eq!(attempts[0].outcome, Outcome::Complete);
         assert!(attempts[0].committed.is_some());
     }
@@ -67,7 +67,7 @@ async fn an_encoded_document_passes_through_byte_by_byte() {
     assert_eq!(answer.body, encoded);
     assert_eq!(answer.content_length(), Some(encoded.len()));
     assert_eq!(answer.headers[CONTENT_ENCODING], "gzip");
-    assert_eq!(answer.attempts()[0].note, Some(Note::Encoded));
+    assert_eq!(answer.attempts()[0].notes, [Note::Encoded]);
     assert_eq!(mock.log().len(), 1);
 }
 

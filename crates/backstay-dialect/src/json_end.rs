@@ -2,8 +2,9 @@
 
 /// Tells whether a JSON document has arrived to its end, piece by piece, in constant memory.
 ///
-/// Complete means: one object or array, closed, with nothing but white space around it. Brackets
-/// are counted, not matched by kind; the document is not validated otherwise.
+/// Complete means: one value, closed, with nothing but white space around it. Brackets are counted,
+/// not matched by kind; the document is not validated otherwise. A bare number or word has no end of
+/// its own: it is complete wherever it ends (Chroma answers a count with one).
 ///
 /// ```
 /// use backstay_dialect::JsonEnd;
@@ -28,6 +29,8 @@ enum Place {
     InString,
     /// Right behind a backslash in a string.
     Escape,
+    /// A number, `true`, `false` or `null` that is the whole document: only its end can tell.
+    Bare,
     After,
     /// Something that no white space accounts for lies before or behind the document.
     Astray,
@@ -53,6 +56,7 @@ impl JsonEnd {
                     };
                     at += found;
                     self.place = match piece[at] {
+                        b'"' if self.depth == 0 => Place::After,
                         b'"' => Place::Inside,
                         _ => Place::Escape,
                     };
@@ -75,7 +79,16 @@ impl JsonEnd {
                         self.depth = 1;
                         self.place = Place::Inside;
                     }
+                    b'"' if self.place == Place::Before => self.place = Place::InString,
+                    b'-' | b'0'..=b'9' | b't' | b'f' | b'n' if self.place == Place::Before => {
+                        self.place = Place::Bare;
+                    }
                     _ => self.place = Place::Astray,
+                },
+                Place::Bare => match byte {
+                    b' ' | b'\t' | b'\n' | b'\r' => self.place = Place::After,
+                    b'"' | b'{' | b'[' | b'}' | b']' | b',' | b':' => self.place = Place::Astray,
+                    _ => {}
                 },
                 Place::Astray => return,
             }
@@ -86,6 +99,6 @@ impl JsonEnd {
     /// Whether what was fed so far is a whole document.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.place == Place::After
+        matches!(self.place, Place::After | Place::Bare)
     }
 }

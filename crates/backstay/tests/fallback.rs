@@ -272,7 +272,7 @@ async fn a_body_dropped_at_its_marker_is_read_to_its_end() {
     tokio::time::sleep(Duration::from_millis(30)).await;
     assert_eq!(upstream.live(), 0);
     assert_eq!(shared.attempts()[0].outcome, Outcome::Complete);
-    assert_eq!(shared.attempts()[0].note, Some(Note::Lingered));
+    assert_eq!(shared.attempts()[0].notes, [Note::Lingered]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -351,7 +351,7 @@ async fn the_hold_is_bounded() {
     ] {
         let upstream = Upstream::new([comments()]);
         let response = send(&stack(targets, &upstream), chat()).await.unwrap();
-        assert_eq!(trail(&response)[0].note, Some(Note::HoldBound));
+        assert_eq!(trail(&response)[0].notes, [Note::HoldBound]);
         assert_eq!(upstream.attempts(), 1);
     }
 }
@@ -1008,7 +1008,7 @@ async fn a_request_lost_on_a_used_connection_is_sent_once_more_over_a_new_one() 
             .layer(leaf);
         let response = service.oneshot(chat()).await.unwrap();
         assert_eq!(trail(&response).len(), attempts);
-        assert_eq!(trail(&response)[0].note, Some(Note::Resent));
+        assert_eq!(trail(&response)[0].notes, [Note::Resent]);
         assert!(trail(&response)[0].uncertain);
         assert_eq!(sendings.load(SeqCst), losses + 1);
         assert_eq!(fresh.load(SeqCst), 1);

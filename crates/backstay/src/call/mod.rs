@@ -359,6 +359,12 @@ impl Call {
         self.0.claims.load(Relaxed) & claim as u8 != 0
     }
 
+    /// The attempt under way is sent once more: its jobs are to be taken again.
+    pub(crate) fn release_claims(&self) {
+        let kept = Claim::TargetClocks as u8;
+        self.0.claims.fetch_and(kept, Relaxed);
+    }
+
     /// Opens an attempt: its times, signals and claims are fresh, its number is the next.
     pub(crate) fn begin_attempt(
         &self,

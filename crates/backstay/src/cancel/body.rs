@@ -1,7 +1,10 @@
 //! The body.
 
 use super::{guard::Guard, token::Tokens};
-use crate::{FRAMES_BETWEEN_LOOKS, call::Over, error::BoxError, observe::Signals};
+use crate::{
+    FRAMES_BETWEEN_LOOKS,
+    error::{BoxError, Error},
+};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use std::{
@@ -26,17 +29,8 @@ pin_project! {
     impl<B> PinnedDrop for CancelBody<B> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let call = this.guard.as_ref().and_then(Guard::call);
-            if let Some(call) = call {
-                // An SDK drops the body at the end marker: that is no cancellation.
-                if call.signals().has(Signals::ENDED) {
-                    if let Some(guard) = this.guard.take() {
-                        this.inner.set(None);
-                        guard.complete();
-                    }
-                    return;
-                }
-                call.set_over(Over::Cancelled);
+            if let Some(guard) = this.guard.as_ref() {
+                guard.is_dropped();
             }
             this.inner.set(None);
         }
@@ -83,15 +77,22 @@ where
             Poll::Ready(Some(Ok(frame))) => {
                 *this.frames = this.frames.wrapping_add(1);
                 let look = *this.frames % FRAMES_BETWEEN_LOOKS == 0;
-                if !(look && this.guard.is_some() && this.tokens.have_fired()) {
-                    // A consumer that knows the length does not come back for the end.
-                    if inner.is_end_stream()
-                        && let Some(guard) = this.guard.take()
-                    {
-                        guard.complete();
+                if let Some(guard) = this.guard {
+                    if inner.is_end_stream() {
+                        // A consumer that knows the length does not come back for the end. What is inside
+                        // goes first, so that its last words are in the trail.
+                        this.inner.set(None);
+                        complete(this.guard);
+                    } else if guard.has_seen_end() {
+                        // Whatever becomes of the connection now, the answer is there.
+                        complete(this.guard);
+                    } else if look && this.tokens.have_fired() {
+                        let error = guard.token_fired();
+                        this.inner.set(None);
+                        return Poll::Ready(token_fired(this.guard, error).map(Err));
                     }
-                    return Poll::Ready(Some(Ok(frame)));
                 }
+                return Poll::Ready(Some(Ok(frame)));
             }
             Poll::Ready(Some(Err(error))) => {
                 let error = error.into();
@@ -103,9 +104,7 @@ where
             }
             Poll::Ready(None) => {
                 this.inner.set(None);
-                if let Some(guard) = this.guard.take() {
-                    guard.complete();
-                }
+                complete(this.guard);
                 return Poll::Ready(None);
             }
             Poll::Pending => {
@@ -115,16 +114,9 @@ where
                 ready!(this.tokens.poll(cx));
             }
         }
-        let guard = this.guard.take();
-        let error = guard.as_ref().and_then(Guard::token_fired);
+        let error = this.guard.as_ref().and_then(Guard::token_fired);
         this.inner.set(None);
-        Poll::Ready(match (guard, error) {
-            (Some(guard), Some(error)) => {
-                guard.failed(&error);
-                Some(Err(error.into()))
-            }
-            _ => None,
-        })
+        Poll::Ready(token_fired(this.guard, error).map(Err))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -136,6 +128,21 @@ where
             .as_ref()
             .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
+}
+
+#[cold]
+fn complete(guard: &mut Option<Guard>) {
+    if let Some(guard) = guard.take() {
+        guard.complete();
+    }
+}
+
+/// Runs the hooks, once what is inside has been dropped.
+#[cold]
+fn token_fired(guard: &mut Option<Guard>, error: Option<Error>) -> Option<BoxError> {
+    let (guard, error) = (guard.take()?, error?);
+    guard.failed(&error);
+    Some(error.into())
 }
 
 /// A body without a call: for clients that want an empty body of this type.

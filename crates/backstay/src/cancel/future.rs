@@ -21,13 +21,14 @@ pin_project! {
         inner: Option<F>,
         guard: Option<Guard>,
         tokens: Tokens,
+        polled: bool,
     }
 
     impl<F> PinnedDrop for CancelFuture<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let Some(call) = this.guard.as_ref().and_then(Guard::call) {
-                call.set_over(crate::call::Over::Cancelled);
+            if let Some(guard) = this.guard.as_ref() {
+                guard.is_dropped();
             }
             this.inner.set(None);
         }
@@ -42,6 +43,7 @@ impl<F> CancelFuture<F> {
             inner: Some(inner),
             guard: Some(guard),
             tokens,
+            polled: false,
         }
     }
 }
@@ -61,7 +63,9 @@ where
             // Polled again after its end, which no future must be.
             return Poll::Pending;
         };
-        if let Poll::Ready(result) = inner.poll(cx) {
+        // A token that has fired already lets nothing be sent.
+        let late = !std::mem::replace(this.polled, true) && this.tokens.have_fired();
+        if !late && let Poll::Ready(result) = inner.poll(cx) {
             this.inner.set(None);
             let guard = this.guard.take();
             return Poll::Ready(match result {
@@ -81,7 +85,9 @@ where
                 }
             });
         }
-        ready!(this.tokens.poll(cx));
+        if !late {
+            ready!(this.tokens.poll(cx));
+        }
         let guard = this.guard.take();
         let error = guard.as_ref().and_then(Guard::token_fired);
         this.inner.set(None);

@@ -4,6 +4,7 @@ use super::{Ended, Why, hooks::Shared};
 use crate::{
     call::{Held, Over},
     error::{Cancellation, Error, ErrorKind},
+    observe::Signals,
 };
 use std::{error::Error as StdError, fmt, sync::Arc};
 use tokio::{runtime::Handle, time::Instant};
@@ -14,6 +15,8 @@ pub(super) struct Guard {
     shared: Arc<Shared>,
     call: Option<Held>,
     runtime: Option<Handle>,
+    /// The layer is outside of any attempt: its end is the call's.
+    whole: bool,
 }
 
 // === impl Guard ===
@@ -23,6 +26,7 @@ impl Guard {
         shared.call_began();
         Self {
             shared,
+            whole: call.attempt() == 0,
             call: Some(call),
             // The one that the call was made on: a drop may happen anywhere.
             runtime: Handle::try_current().ok(),
@@ -31,6 +35,19 @@ impl Guard {
 
     pub(super) fn call(&self) -> Option<&Held> {
         self.call.as_ref()
+    }
+
+    /// Whether the answer has shown its end marker.
+    pub(super) fn has_seen_end(&self) -> bool {
+        let call = self.call.as_ref();
+        call.is_some_and(|call| call.signals().has(Signals::ENDED))
+    }
+
+    /// Says why what is inside is about to be dropped.
+    pub(super) fn is_dropped(&self) {
+        if let Some(call) = self.call.as_ref().filter(|_| self.whole) {
+            call.set_over(Over::Cancelled);
+        }
     }
 
     pub(super) fn complete(mut self) {
@@ -51,13 +68,15 @@ impl Guard {
     /// the trail is complete only then.
     pub(super) fn token_fired(&self) -> Option<Error> {
         let call = self.call.as_ref()?;
-        call.set_over(Over::Cancelled);
+        self.is_dropped();
         Some(Error::cancelled(call, Cancellation::Token, Instant::now()))
     }
 
     fn end(&mut self, why: Why) {
         if let Some(call) = self.call.take() {
-            call.end(Instant::now());
+            if self.whole {
+                call.end(Instant::now());
+            }
             if !self.shared.is_silent(why) {
                 let ended = Ended {
                     why,
@@ -77,9 +96,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(call) = &self.call {
-            call.set_over(Over::Cancelled);
-        }
+        self.is_dropped();
         self.end(Why::Dropped);
     }
 }

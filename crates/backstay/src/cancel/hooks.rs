@@ -150,7 +150,6 @@ impl Shared {
 
     /// Tells the observers, and starts the hooks unless the call is complete.
     pub(super) fn call_ended(&self, ended: &Ended, runtime: Option<&Handle>) {
-        self.counts.in_flight.fetch_sub(1, Relaxed);
         for observe in &self.observers {
             // This may be a drop during a panic: a second panic would abort the process.
             if catch_unwind(AssertUnwindSafe(|| observe(ended))).is_err() {
@@ -162,6 +161,8 @@ impl Shared {
                 self.start(hook.clone(), ended.clone(), runtime);
             }
         }
+        // Last: who waits for calls and then for hooks misses none.
+        self.counts.in_flight.fetch_sub(1, Relaxed);
     }
 
     fn start(&self, hook: Hook, ended: Ended, runtime: Option<&Handle>) {

@@ -1,11 +1,7 @@
 //! The body: the same timer to the last frame.
 
-use crate::{
-    FRAMES_BETWEEN_LOOKS,
-    alarm::Alarm,
-    call::{Held, Over},
-    error::{BoxError, Error},
-};
+use super::{Deadline, future::passed};
+use crate::{FRAMES_BETWEEN_LOOKS, alarm::Alarm, call::Held, error::BoxError, observe::Signals};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use std::{
@@ -23,6 +19,7 @@ pin_project! {
         #[pin]
         inner: Option<B>,
         call: Option<Held>,
+        deadline: Deadline,
         alarm: Alarm,
         frames: u8,
     }
@@ -31,12 +28,37 @@ pin_project! {
 // === impl DeadlineBody ===
 
 impl<B> DeadlineBody<B> {
-    pub(super) fn new(inner: B, call: Option<Held>, alarm: Alarm) -> Self {
+    pub(super) fn new(inner: B, call: Option<Held>, deadline: Deadline, alarm: Alarm) -> Self {
         Self {
             inner: Some(inner),
             call,
+            deadline,
             alarm,
             frames: 0,
+        }
+    }
+
+    /// What is inside is dropped first, so that it can write into the trail why it ended. An answer that
+    /// has shown its end marker is complete; only its connection was waited for.
+    #[cold]
+    fn expire(self: Pin<&mut Self>) -> Option<BoxError> {
+        let mut this = self.project();
+        let error = this.call.as_ref().and_then(|call| {
+            let complete = call.signals().has(Signals::ENDED);
+            (!complete).then(|| passed(call, *this.deadline).into())
+        });
+        this.inner.set(None);
+        *this.call = None;
+        error
+    }
+
+    /// Nothing follows: the upstream and the call are let go.
+    #[cold]
+    fn end(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        this.inner.set(None);
+        if let Some(call) = this.call.take() {
+            call.end(Instant::now());
         }
     }
 }
@@ -49,35 +71,35 @@ where
     type Data = B::Data;
     type Error = BoxError;
 
+    #[inline]
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
-        let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+        let this = self.as_mut().project();
+        let Some(inner) = this.inner.as_pin_mut() else {
             return Poll::Ready(None);
         };
-        if let Poll::Ready(frame) = inner.poll_frame(cx) {
-            *this.frames = this.frames.wrapping_add(1);
-            let flood = *this.frames % FRAMES_BETWEEN_LOOKS == 0;
-            if !(flood && has_passed(this.call)) {
-                return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        match inner.poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                *this.frames = this.frames.wrapping_add(1);
+                let flood = *this.frames % FRAMES_BETWEEN_LOOKS == 0;
+                if !(flood && this.call.is_some() && this.deadline.has_passed(Instant::now())) {
+                    return Poll::Ready(Some(Ok(frame)));
+                }
             }
-        } else {
-            let at = this
-                .call
-                .as_ref()
-                .and_then(|call| call.deadline().instant());
-            ready!(this.alarm.poll(cx, at));
+            Poll::Ready(Some(Err(error))) => {
+                let error = error.into();
+                self.end();
+                return Poll::Ready(Some(Err(error)));
+            }
+            Poll::Ready(None) => {
+                self.end();
+                return Poll::Ready(None);
+            }
+            Poll::Pending => ready!(this.alarm.poll(cx, this.deadline.instant())),
         }
-        let error = this.call.take().map(|call| {
-            let now = Instant::now();
-            call.set_over(Over::Deadline);
-            call.end(now);
-            Error::deadline(&call, now)
-        });
-        this.inner.set(None);
-        Poll::Ready(error.map(|error| Err(error.into())))
+        Poll::Ready(self.expire().map(Err))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -91,20 +113,10 @@ where
     }
 }
 
-fn has_passed(call: &Option<Held>) -> bool {
-    call.as_ref()
-        .is_some_and(|call| call.deadline().has_passed(Instant::now()))
-}
-
 /// A body with no deadline: for clients that want an empty body of this type.
 impl<B: Default> Default for DeadlineBody<B> {
     fn default() -> Self {
-        Self {
-            inner: Some(B::default()),
-            call: None,
-            alarm: Alarm::default(),
-            frames: 0,
-        }
+        Self::new(B::default(), None, Deadline::NEVER, Alarm::default())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The future: readiness, then the call, under one timer.
 
-use super::DeadlineBody;
+use super::{Deadline, DeadlineBody};
 use crate::{
     alarm::Alarm,
     call::{Call, Held, Over},
@@ -29,6 +29,8 @@ pin_project! {
         #[pin]
         inner: ReadyCall<S, Request<B>>,
         call: Option<Held>,
+        // The earliest of what this layer, the request and the code around say.
+        deadline: Deadline,
         polled: bool,
         alarm: Alarm,
     }
@@ -40,10 +42,11 @@ impl<S, B> DeadlineFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn new(service: S, request: Request<B>, call: Held) -> Self {
+    pub(super) fn new(service: S, request: Request<B>, call: Held, own: Deadline) -> Self {
         Self {
             inner: ReadyCall::new(service, request),
             call: Some(call),
+            deadline: own,
             polled: false,
             alarm: Alarm::default(),
         }
@@ -68,11 +71,10 @@ where
         if !*this.polled {
             *this.polled = true;
             call.adopt_ambient_deadline();
-            // A deadline that came with the request or from around may have passed already. The budget
-            // of this layer cannot have, so that the clock is read only where it matters.
-            let at = call.deadline().instant();
-            if at.is_some_and(|at| at <= call.started()) {
-                let error = expire(&mut this.inner, call);
+            *this.deadline = this.deadline.earlier(call.deadline());
+            // The future may have waited long for its first poll: nothing is sent then.
+            if this.deadline.has_passed(Instant::now()) {
+                let error = expire(&mut this.inner, call, *this.deadline);
                 *this.call = None;
                 return Poll::Ready(Err(error));
             }
@@ -84,26 +86,40 @@ where
                 call.leave_trail(response.extensions_mut());
             }
             let alarm = std::mem::take(this.alarm);
-            return Poll::Ready(Ok(response.map(|body| DeadlineBody::new(body, call, alarm))));
+            let deadline = *this.deadline;
+            return Poll::Ready(Ok(
+                response.map(|body| DeadlineBody::new(body, call, deadline, alarm))
+            ));
         }
-        ready!(this.alarm.poll(cx, call.deadline().instant()));
-        let error = expire(&mut this.inner, call);
+        ready!(this.alarm.poll(cx, this.deadline.instant()));
+        let error = expire(&mut this.inner, call, *this.deadline);
         *this.call = None;
         Poll::Ready(Err(error))
     }
 }
 
 /// Drops what is inside at once, having said why, so that inner layers can write it into the trail.
-fn expire<S, B>(inner: &mut Pin<&mut ReadyCall<S, Request<B>>>, call: &Call) -> BoxError
+fn expire<S, B>(
+    inner: &mut Pin<&mut ReadyCall<S, Request<B>>>,
+    call: &Call,
+    deadline: Deadline,
+) -> BoxError
 where
     S: Service<Request<B>>,
 {
-    let now = Instant::now();
-    call.set_over(Over::Deadline);
-    call.end(now);
-    let error = Error::deadline(call, now);
+    let error = passed(call, deadline);
     inner.as_mut().clear();
     error.into()
+}
+
+/// Says that the deadline passed. One of an attempt is not one of the call.
+pub(super) fn passed(call: &Call, deadline: Deadline) -> Error {
+    let now = Instant::now();
+    if deadline == call.deadline() {
+        call.set_over(Over::Deadline);
+        call.end(now);
+    }
+    Error::deadline(call, deadline, now)
 }
 
 impl<S, B> fmt::Debug for DeadlineFuture<S, B>

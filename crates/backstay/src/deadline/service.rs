@@ -42,11 +42,13 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let call = Call::find_or_begin(&mut request);
-        if let Some(at) = call.now().checked_add(self.budget) {
-            call.lower_deadline(Deadline::at(at));
+        let own = Deadline::from_option(call.now().checked_add(self.budget));
+        // Inside of an attempt this is a limit of the attempt and not of the call.
+        if call.attempt() == 0 {
+            call.lower_deadline(own);
         }
         // A clone of a service that nobody made ready is as good as the service itself; the future makes
         // it ready under the deadline.
-        DeadlineFuture::new(self.inner.clone(), request, call)
+        DeadlineFuture::new(self.inner.clone(), request, call, own)
     }
 }

@@ -30,10 +30,16 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A header name or value of a target that HTTP does not allow. The value is not shown.
+    /// A header of a target that HTTP does not allow, or that the client writes. The value is not shown.
     Header {
         /// The name of the target.
         target: String,
+        /// The name of the header.
+        header: String,
+    },
+    /// A header that may not go to another authority: it carries a credential, or HTTP does not allow its
+    /// name.
+    PortableHeader {
         /// The name of the header.
         header: String,
     },
@@ -71,7 +77,13 @@ impl fmt::Display for BuildError {
             Self::Uri { target, problem } => write!(f, "target {target}: {problem}"),
             Self::Header { target, header } => write!(
                 f,
-                "target {target}: the header {header} has a name or value that HTTP does not allow"
+                "target {target}: the header {header} has a name or value that HTTP does not allow, or \
+                 is one that the client writes"
+            ),
+            Self::PortableHeader { header } => write!(
+                f,
+                "the header {header} cannot be portable: HTTP does not allow it, or it carries a \
+                 credential; give the target its own with `Target::credential`"
             ),
             Self::Dialects { first, second } => write!(
                 f,

@@ -23,13 +23,11 @@ impl fmt::Display for Error {
         if let Some(remedy) = remedy(self.kind()) {
             write!(f, ": {remedy}")?;
         }
-        if let Some(trail) = self.trail() {
-            let attempts = trail.attempts().len() + trail.passed_over().len();
-            if attempts > 1 {
-                write!(f, "\n{trail}")?;
-            }
+        // One line, so that a chain of sources can be printed behind it; `{:#}` adds the trail.
+        match self.trail() {
+            Some(trail) if f.alternate() => write!(f, "\n{trail}"),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! `Display` tells a person what happened, to which target, in which phase, after how long, and what to
-//! change. It never prints what an upstream sent: providers echo the input. Those bytes are reached by
+//! change, in one line; `{:#}` adds the trail. It never prints what an upstream sent: providers echo the input. Those bytes are reached by
 //! [`Error::upstream`] only. No decision in backstay is made on an error's text.
 
 mod build;
@@ -34,6 +34,7 @@ pub use self::{
 
 use crate::{
     call::{Call, Labels, Phase},
+    deadline::Deadline,
     timeout::Clock,
     trail::Trail,
 };
@@ -182,9 +183,9 @@ impl Error {
         error
     }
 
-    pub(crate) fn deadline(call: &Call, now: Instant) -> Self {
+    pub(crate) fn deadline(call: &Call, deadline: Deadline, now: Instant) -> Self {
         let mut error = Self::of(call, ErrorKind::Deadline);
-        error.0.limit = call.deadline().instant().map(|at| call.since_start(at));
+        error.0.limit = deadline.instant().map(|at| call.since_start(at));
         error.0.elapsed = Some(call.since_start(now));
         error
     }
@@ -200,6 +201,23 @@ impl Error {
         let mut error = Self::of(call, ErrorKind::Cancelled(why));
         error.0.elapsed = Some(call.since_start(now));
         error
+    }
+
+    /// When all targets failed it is the first one's answer that is returned, and not that of the last
+    /// attempt.
+    pub(crate) fn at_target_that_answered(mut self, status: StatusCode) -> Self {
+        if let Some(trail) = self.trail() {
+            let attempts = trail.attempts();
+            let first = attempts.first().map(|attempt| attempt.target.clone());
+            let answered = attempts.iter().any(|attempt| {
+                Some(&attempt.target) == first.as_ref() && attempt.status == Some(status)
+            });
+            if answered {
+                self.0.target = first;
+            }
+            self.0.phase = None;
+        }
+        self
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {

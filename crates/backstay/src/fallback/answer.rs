@@ -1,6 +1,6 @@
 //! An answer that says that it failed, read as far as it takes to know why.
 
-use crate::{alarm::Alarm, error::BoxError};
+use crate::{alarm::Alarm, error::BoxError, observe::is_encoded};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response, header, response::Parts};
 use http_body::Body;
@@ -17,12 +17,15 @@ pub(super) struct FailedAnswer<R> {
     rest: Option<R>,
     prefix: BytesMut,
     whole: Option<Bytes>,
+    frames: usize,
     alarm: Alarm,
     until: Instant,
 }
 
 /// How much of a failed answer's body is read.
 const MAX_PREFIX: usize = 64 * 1024;
+/// In how many frames; some may be empty.
+const MAX_FRAMES: usize = 1024;
 /// How long is waited for it; a failed answer comes in one piece.
 const MAX_TIME: Duration = Duration::from_millis(500);
 
@@ -40,6 +43,7 @@ where
             rest: Some(body),
             prefix: BytesMut::new(),
             whole: None,
+            frames: 0,
             alarm: Alarm::default(),
             until: now + MAX_TIME,
         }
@@ -50,6 +54,10 @@ where
         while let Some(body) = &mut self.rest {
             match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
+                    self.frames += 1;
+                    if self.frames > MAX_FRAMES {
+                        return Poll::Ready(());
+                    }
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };
@@ -69,7 +77,12 @@ where
                     }
                 }
                 // The status is the answer; a body that breaks off does not change it.
-                Poll::Ready(Some(Err(_)) | None) => self.rest = None,
+                Poll::Ready(Some(Err(_))) => {
+                    self.rest = None;
+                    let read = self.len();
+                    set_length(&mut self.parts.headers, read, true);
+                }
+                Poll::Ready(None) => self.rest = None,
                 Poll::Pending => return self.alarm.poll(cx, Some(self.until)),
             }
         }
@@ -82,7 +95,7 @@ where
 
     /// What was read, unless it is encoded: then there is nothing to be read in it.
     pub(super) fn legible(&self) -> &[u8] {
-        if self.parts.headers.contains_key(header::CONTENT_ENCODING) {
+        if is_encoded(&self.parts.headers) {
             return &[];
         }
         let read = self.whole.as_deref().unwrap_or(&self.prefix);

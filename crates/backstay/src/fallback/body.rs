@@ -1,15 +1,16 @@
 //! The body: what was held, then the rest of it, to its end evidence.
 
 use super::{
+    evidence::{Missing, missing},
     frames::Frames,
     future::in_band,
-    linger::{LINGER, linger},
+    linger::linger,
 };
 use crate::{
     alarm::Alarm,
     call::{Held, Moment, Over},
     error::{BoxError, Error, ErrorKind},
-    observe::{Content, Observer, Signals},
+    observe::{Content, LINGER, Observer, Signals},
     trail::{Note, Outcome},
 };
 use backstay_dialect::JsonEnd;
@@ -39,6 +40,7 @@ struct Live<R> {
     observer: Option<Observer>,
     content: Content,
     stage: Stage,
+    bytes: usize,
     // Boxed: few JSON documents are let through before their end.
     json: Option<Box<JsonEnd>>,
     alarm: Alarm,
@@ -88,23 +90,46 @@ where
             frames.data().for_each(|data| end.feed(data));
             end
         });
-        Self {
+        let bytes = frames.bytes();
+        let mut body = Self {
             live: call.map(|call| Live {
                 stage: stage(&call),
                 call,
                 observer,
                 content,
                 json,
+                bytes,
                 alarm: Alarm::default(),
                 linger: linger::<R>,
             }),
             frames,
             inner,
+        };
+        if let (Some(live), Some(inner)) = (&body.live, &body.inner) {
+            match live.stage {
+                Stage::Ended(_) => live.complete(),
+                // A consumer may never poll a body that has nothing in it.
+                Stage::Open if inner.is_end_stream() => body.length_reached(),
+                _ => {}
+            }
         }
+        body
     }
 }
 
 impl<R> FallbackBody<R> {
+    /// A consumer that knows the length does not come back for the end.
+    #[cold]
+    fn length_reached(&mut self) {
+        if let Some(live) = &mut self.live
+            && live.judge().is_none()
+        {
+            live.complete();
+            live.stage = Stage::Over;
+            self.inner = None;
+        }
+    }
+
     /// A failure that is passed on: what was read of it, then the rest.
     pub(super) fn answer(read: Bytes, rest: Option<R>) -> Self {
         let mut frames = Frames::default();
@@ -139,18 +164,6 @@ where
                 self.inner = None;
             }
             Poll::Pending => {}
-        }
-    }
-
-    /// A consumer that knows the length does not come back for the end.
-    #[cold]
-    fn length_reached(&mut self) {
-        if let Some(live) = &mut self.live
-            && live.judge().is_none()
-        {
-            live.complete();
-            live.stage = Stage::Over;
-            self.inner = None;
         }
     }
 
@@ -259,7 +272,7 @@ where
                     live.frame(&frame);
                     if live.has_just_ended() {
                         this.marker_came(cx);
-                    } else if live.content != Content::Events && inner.is_end_stream() {
+                    } else if inner.is_end_stream() && matches!(live.stage, Stage::Open) {
                         this.length_reached();
                     }
                 }
@@ -279,7 +292,7 @@ where
             (Some(inner), None) => inner.is_end_stream(),
             // The end of a transfer is no evidence for the end of an answer.
             (Some(inner), Some(live)) => {
-                live.content != Content::Events && inner.is_end_stream() && live.judge().is_none()
+                matches!(live.stage, Stage::Open) && inner.is_end_stream() && live.judge().is_none()
             }
         }
     }
@@ -307,10 +320,12 @@ impl<R> Drop for FallbackBody<R> {
         match live.stage {
             Stage::Ended(_) => {
                 live.call
-                    .with_attempt(|attempt| attempt.note = Some(Note::Lingered));
+                    .with_attempt(|attempt| attempt.note(Note::Lingered));
                 (live.linger)(inner);
             }
-            Stage::Open | Stage::Broken => live.abandoned(),
+            Stage::Open => live.abandoned(),
+            // SDKs raise at the error and drop the body.
+            Stage::Broken => drop(live.fail(Outcome::InBand)),
             Stage::Over => {}
         }
     }
@@ -332,6 +347,7 @@ impl<R> Live<R> {
             }
             Content::Json => {
                 if let (Some(json), Some(data)) = (&mut self.json, frame.data_ref()) {
+                    self.bytes += data.len();
                     json.feed(data);
                 }
             }
@@ -352,17 +368,10 @@ impl<R> Live<R> {
 
     /// What is wrong with the answer if this is all of it.
     fn judge(&self) -> Option<Outcome> {
-        let seen = self.call.signals();
-        match self.content {
-            Content::Opaque | Content::Encoded => None,
-            Content::Events if seen.has(Signals::FINISHED) => None,
-            Content::Events if !seen.has(Signals::OUTPUT) => Some(Outcome::Empty),
-            Content::Events if seen.has(Signals::ENDED) => None,
-            Content::Events => Some(Outcome::Truncated),
-            Content::Json => match &self.json {
-                Some(json) if !json.is_complete() => Some(Outcome::Truncated),
-                _ => None,
-            },
+        let whole = || self.json.as_ref().is_none_or(|json| json.is_complete());
+        match missing(self.content, self.call.signals(), self.bytes, whole)? {
+            Missing::Output => Some(Outcome::Empty),
+            Missing::End => Some(Outcome::Truncated),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     backoff,
     original::Original,
-    plan::{Plan, Route, Spoken},
+    plan::{Plan, Route},
     policy::{Cause, Decision, Failed, Pause},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     trail::{Attempt, Next, Note, Outcome, PassedOver, Reason, Wait, WaitReason},
     transport::{Delivery, FreshConnection},
 };
-use backstay_dialect::{Dialect, Failure};
+use backstay_dialect::{Dialect, Failure, Plain};
 use http::{Request, StatusCode, request::Parts};
 use std::{error::Error as StdError, sync::Arc};
 use tokio::time::{Duration, Instant};
@@ -42,6 +42,8 @@ pub(super) struct Failing<'a> {
     pub(super) outcome: Outcome,
     pub(super) uncertain: bool,
     pub(super) cause: Cause<'a>,
+    /// The service itself is out of order, which a retry of it would meet again.
+    pub(super) unready: bool,
 }
 
 // === impl Course ===
@@ -62,8 +64,21 @@ impl<B: ReplayableBody> Course<B> {
     }
 
     pub(super) fn dialect(&self) -> &dyn Dialect {
-        let spoken = self.original.as_ref().map(Original::spoken);
-        self.plan.dialect(spoken.unwrap_or(Spoken::First))
+        match &self.original {
+            Some(original) => &**original.dialect(),
+            None => &Plain,
+        }
+    }
+
+    /// Whether the method is one whose answers have no body.
+    pub(super) fn asks_for_head_only(&self) -> bool {
+        self.original.as_ref().is_some_and(Original::is_head)
+    }
+
+    /// Whether anything could follow an answer that breaks off, or carries an error.
+    pub(super) fn could_follow_an_answer(&self) -> bool {
+        let repeatable = self.plan.retry_uncertain && self.is_idempotent();
+        self.could_go_on() && (repeatable || self.dialect().carries_model())
     }
 
     /// Whether what may have been processed may be sent again.
@@ -83,43 +98,58 @@ impl<B: ReplayableBody> Course<B> {
 
     /// Opens the next attempt and makes the request for it. The first one is given the caller's own head.
     ///
-    /// `None` when too little time is left for any attempt.
+    /// `None` when too little time is left for any attempt, or no target is left that the request can be
+    /// made into one for.
     pub(super) fn begin(
         &mut self,
         call: &Call,
-        head: Option<Parts>,
+        mut head: Option<Parts>,
         now: Instant,
     ) -> Option<Result<Request<B>, Error>> {
-        let Self {
-            plan,
-            original: Some(original),
-            target,
-            ..
-        } = self
-        else {
-            return None;
-        };
-        let route = &plan.routes[*target];
-        if !plan.min_attempt.is_zero() && call.deadline().time_left(now) < plan.min_attempt {
-            for route in &plan.routes[*target..] {
+        let plan = self.plan.clone();
+        let left = call.deadline().time_left(now);
+        if left.is_zero() || left < plan.min_attempt {
+            for route in &plan.routes[self.target..] {
                 pass_over(call, route, now, Reason::TooLittleTime);
             }
             return None;
         }
+        loop {
+            let route = &plan.routes[self.target];
+            let original = self.original.as_mut()?;
+            match original.attempt(&plan, route, call, head.take()) {
+                Ok(request) => {
+                    self.open(call, now);
+                    return Some(Ok(request));
+                }
+                Err(error) if self.target == 0 => return Some(Err(error)),
+                // The caller's own choice was asked; what is wrong with a fallback ends nothing.
+                Err(_) => {
+                    pass_over(call, route, now, Reason::Unsuitable);
+                    self.target = self.next_target()?;
+                }
+            }
+        }
+    }
+
+    fn open(&self, call: &Call, now: Instant) {
+        let (plan, route) = (&self.plan, self.route());
+        let Some(original) = &self.original else {
+            return;
+        };
         let model = route.model.as_ref().map(|model| model.name.clone());
         let attempt = Attempt::new(route.name.clone(), model);
-        let limit = limit(plan, *target, call, now);
+        let limit = limit(plan, self.target, call, now);
         if let Some(stream) = original.stream() {
             call.set_stream(stream);
         }
         call.begin_attempt(attempt, now, limit, |state| {
             state.target_timeouts.clone_from(&route.timeouts);
             if state.dialect.is_none() {
-                state.dialect = Some(plan.shared_dialect(original.spoken()).clone());
+                state.dialect = Some(original.dialect().clone());
             }
         });
         call.set_phase(Phase::Readiness);
-        Some(original.attempt(plan, route, call, head))
     }
 
     /// The attempt under way once more, over a new connection, when the one that it had been given was lost
@@ -138,9 +168,10 @@ impl<B: ReplayableBody> Course<B> {
             return None;
         }
         call.with_attempt(|attempt| {
-            attempt.note = Some(Note::Resent);
+            attempt.note(Note::Resent);
             attempt.uncertain = true;
         });
+        call.release_claims();
         call.set_phase(Phase::Readiness);
         let request = original.attempt(&plan, &plan.routes[self.target], call, None);
         Some(request.map(|mut request| {
@@ -258,6 +289,9 @@ impl<B: ReplayableBody> Course<B> {
 
     /// Why nothing may be sent again, anywhere.
     fn no_further_attempt(&self, failing: &Failing<'_>) -> Option<Reason> {
+        if failing.unready {
+            return Some(Reason::Unready);
+        }
         let original = self.original.as_ref()?;
         if !original.is_replayable() {
             return Some(Reason::NotReplayable);
@@ -333,7 +367,9 @@ fn limit(plan: &Plan, target: usize, call: &Call, now: Instant) -> Option<Instan
     }
     let deadline = call.deadline().instant()?;
     match deadline.checked_sub(reserve) {
-        Some(limit) if limit > now => Some(limit),
+        Some(limit) if limit > now && limit.saturating_duration_since(now) >= plan.min_attempt => {
+            Some(limit)
+        }
         // Less is left than the reserve asks for: what there is is shared evenly.
         _ => {
             let left = deadline.saturating_duration_since(now);
@@ -370,6 +406,7 @@ impl<'a> Failing<'a> {
             outcome: Outcome::Status,
             uncertain: may_have_worked && !idempotent,
             cause,
+            unready: false,
         }
     }
 
@@ -378,6 +415,7 @@ impl<'a> Failing<'a> {
             outcome: Outcome::InBand,
             uncertain: false,
             cause: Cause::InBand(failure),
+            unready: false,
         }
     }
 
@@ -386,6 +424,7 @@ impl<'a> Failing<'a> {
             outcome: Outcome::Truncated,
             uncertain: true,
             cause: Cause::Truncated,
+            unready: false,
         }
     }
 
@@ -394,6 +433,18 @@ impl<'a> Failing<'a> {
             outcome: Outcome::Empty,
             uncertain: true,
             cause: Cause::Empty,
+            unready: false,
+        }
+    }
+
+    /// The service cannot take a request. After an error out of `poll_ready` tower calls it dead: nothing
+    /// more is asked of it.
+    pub(super) fn unready(error: &'a (dyn StdError + Send + Sync + 'static)) -> Self {
+        Self {
+            outcome: Outcome::Transport,
+            uncertain: false,
+            cause: Cause::Transport(error),
+            unready: true,
         }
     }
 
@@ -406,17 +457,20 @@ impl<'a> Failing<'a> {
                 outcome: Outcome::Timeout(clock),
                 uncertain: clock != Clock::Connect,
                 cause: Cause::Clock(clock),
+                unready: false,
             }),
             // A deadline layer inside of this one bounds the attempt.
             Some(ErrorKind::Deadline) => Some(Self {
                 outcome: Outcome::Timeout(Clock::Attempt),
                 uncertain: true,
                 cause: Cause::Clock(Clock::Attempt),
+                unready: false,
             }),
             _ => Some(Self {
                 outcome: Outcome::Transport,
                 uncertain: Delivery::of(error).may_have_arrived(),
                 cause: Cause::Transport(error),
+                unready: false,
             }),
         }
     }

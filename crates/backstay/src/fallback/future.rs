@@ -13,13 +13,13 @@ use crate::{
     alarm::Alarm,
     body::{ReplayableBody, Segments},
     call::{Call, Claim, Held, Moment, Phase},
-    error::{BoxError, Error, ErrorKind, RequestProblem},
+    error::{BoxError, Error, ErrorKind, RequestProblem, Upstream},
     timeout::Clock,
     trail::Outcome,
 };
 use backstay_dialect::{Answer, Failure, FailureClass};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, Request, Response, request, response};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, request, response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
@@ -199,10 +199,13 @@ where
                         this.calling.set(Some(rest.service.call(request)));
                         Step::Go(Stage::Calling)
                     }
-                    Poll::Ready(Err(error)) => rest.attempt_failed(call, error.into()),
+                    Poll::Ready(Err(error)) => rest.unready(call, error.into()),
                     Poll::Pending => {
                         rest.stage = Stage::Readying(Some(request));
-                        return Poll::Pending;
+                        match rest.poll_limit(cx, call) {
+                            Some(error) => rest.attempt_failed(call, error.into()),
+                            None => return Poll::Pending,
+                        }
                     }
                 };
             }
@@ -292,13 +295,20 @@ where
             Stage::Next => self.begin(call, None),
             Stage::Readying(request) => {
                 // The attempt counts from when it can begin.
-                match (ready!(self.service.poll_ready(cx)), request.take()) {
-                    (Ok(()), Some(request)) => {
+                match (self.service.poll_ready(cx), request.take()) {
+                    (Poll::Ready(Ok(())), Some(request)) => {
                         call.restart_attempt(Instant::now());
                         Step::Send(request)
                     }
-                    (Ok(()), None) => return Poll::Pending,
-                    (Err(error), _) => self.attempt_failed(call, error.into()),
+                    (Poll::Ready(Ok(())), None) => return Poll::Pending,
+                    (Poll::Ready(Err(error)), _) => self.unready(call, error.into()),
+                    (Poll::Pending, waiting) => {
+                        *request = waiting;
+                        match self.poll_limit(cx, call) {
+                            Some(error) => self.attempt_failed(call, error.into()),
+                            None => return Poll::Pending,
+                        }
+                    }
                 }
             }
             Stage::Calling => return Poll::Pending,
@@ -374,11 +384,8 @@ where
         let now = Instant::now();
         match self.course.begin(call, head, now) {
             Some(Ok(request)) => Step::Send(request),
-            Some(Err(error)) => {
-                let at = call.since_start(now);
-                call.with_attempt(|attempt| attempt.end(Outcome::Transport, at));
-                Step::Word(LastWord::Error(error.into()))
-            }
+            // Only the first target's own request can be at fault here: nothing has been sent.
+            Some(Err(error)) => Step::Word(LastWord::Error(error.into())),
             None => self.last_word(call, now),
         }
     }
@@ -406,7 +413,10 @@ where
             .or(self.course.route().commit)
             .or(self.course.plan.commit);
         let mut hold = Hold::new(parts, body, call, point);
-        if !status.is_success() || !self.course.could_go_on() {
+        let bodiless = matches!(status.as_u16(), 204 | 205) || self.course.asks_for_head_only();
+        if bodiless || !status.is_success() {
+            hold.has_no_content();
+        } else if !self.course.could_follow_an_answer() {
             hold.commit_at_head();
         }
         match hold.poll(cx, call, self.course.dialect(), &self.course.plan.hold) {
@@ -461,12 +471,7 @@ where
 
     fn answer_failed(&mut self, call: &Call, answer: FailedAnswer<R>) -> Step<B, R> {
         let status = answer.parts.status;
-        let failure = self.course.dialect().classify(&Answer {
-            status,
-            headers: &answer.parts.headers,
-            body: answer.legible(),
-            now: SystemTime::now(),
-        });
+        let failure = self.classify(status, &answer.parts.headers, answer.legible());
         let cause = Cause::Status {
             status,
             headers: &answer.parts.headers,
@@ -496,6 +501,23 @@ where
         }
     }
 
+    fn classify(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
+        self.course.dialect().classify(&Answer {
+            status,
+            headers,
+            body,
+            now: SystemTime::now(),
+        })
+    }
+
+    fn unready(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
+        let now = Instant::now();
+        let first = self.course.is_at_first_target();
+        let verdict = self.course.failed(call, &Failing::unready(&*error), now);
+        let error = told_with_trail(call, error);
+        self.follow(call, verdict, first, LastWord::Error(error), now)
+    }
+
     /// No byte of a response came. Once for each attempt, a request that met a dying connection is sent
     /// again at once.
     fn send_failed(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
@@ -514,21 +536,35 @@ where
 
     fn attempt_failed(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
         let now = Instant::now();
-        let Some(failing) = Failing::error(&*error) else {
+        let known = Error::find(&*error);
+        let failure;
+        // A status layer further in may have made an error of an answer: it is classified as one.
+        let failing = match known.and_then(Error::upstream) {
+            Some(Upstream {
+                status,
+                headers,
+                body,
+                ..
+            }) => {
+                failure = self.classify(*status, headers, body);
+                let cause = Cause::Status {
+                    status: *status,
+                    headers,
+                    body,
+                    failure: &failure,
+                };
+                Some(Failing::status(cause, *status, self.course.is_idempotent()))
+            }
+            None => Failing::error(&*error),
+        };
+        let Some(failing) = failing else {
             let at = call.since_start(now);
             call.with_attempt(|attempt| attempt.end(Outcome::Cancelled, at));
             return Step::Word(LastWord::Error(error));
         };
         let first = self.course.is_at_first_target();
         let verdict = self.course.failed(call, &failing, now);
-        // What is backstay's own keeps its type; anything else is told with the trail.
-        let error = if Error::find(&*error).is_some() {
-            error
-        } else {
-            Error::of(call, ErrorKind::Transport)
-                .with_source(error)
-                .into()
-        };
+        let error = told_with_trail(call, error);
         self.follow(call, verdict, first, LastWord::Error(error), now)
     }
 
@@ -559,7 +595,7 @@ where
     fn last_word(&mut self, call: &Call, now: Instant) -> Step<B, R> {
         Step::Word(match self.first_word.take() {
             Some(word) => *word,
-            None => LastWord::Error(Error::deadline(call, now).into()),
+            None => LastWord::Error(Error::deadline(call, call.deadline(), now).into()),
         })
     }
 
@@ -629,6 +665,16 @@ where
             Segments::from(std::mem::take(&mut self.read).freeze()),
         )
     }
+}
+
+/// What is backstay's own keeps its type; anything else is told with the trail.
+fn told_with_trail(call: &Call, error: BoxError) -> BoxError {
+    if Error::find(&*error).is_some() {
+        return error;
+    }
+    Error::of(call, ErrorKind::Transport)
+        .with_source(error)
+        .into()
 }
 
 /// The in-band error that the observer saw.

@@ -1,6 +1,6 @@
 //! The head of an attempt's request: where it goes, and what must not go with it.
 
-use super::plan::{Plan, Route};
+use super::plan::{Plan, Route, is_credential};
 use crate::{call::Call, error::RequestProblem};
 use backstay_dialect::Dialect;
 use http::{
@@ -155,6 +155,12 @@ impl<'a> Change<'a> {
         if let (true, Some((scheme, authority))) = (moved, &self.route.origin) {
             parts.scheme = Some(scheme.clone());
             parts.authority = Some(authority.clone());
+        } else if self.route.own_credentials
+            && let Some(authority) = &parts.authority
+            && let Some((_, host)) = authority.as_str().rsplit_once('@')
+        {
+            // The caller's user and password are credentials of the caller's.
+            parts.authority = Some(host.parse().map_err(|_| RequestProblem::Uri)?);
         }
         let old = parts.path_and_query.as_ref();
         let path = match &self.route.path {
@@ -175,6 +181,10 @@ impl<'a> Change<'a> {
         Uri::from_parts(parts).map_err(|_| RequestProblem::Uri)
     }
 
+    fn is_credential(&self, name: &HeaderName) -> bool {
+        is_credential(name) || self.dialect.credential_headers().contains(name)
+    }
+
     /// Only what is on the allow-list.
     fn portable(&self, headers: &HeaderMap) -> HeaderMap {
         let mut portable = HeaderMap::with_capacity(headers.len());
@@ -185,7 +195,8 @@ impl<'a> Change<'a> {
             .chain(self.dialect.portable_headers())
             .chain(&PORTABLE);
         for name in named {
-            if !portable.contains_key(name) {
+            // A dialect of the user's may list anything.
+            if !portable.contains_key(name) && !self.is_credential(name) {
                 for value in headers.get_all(name) {
                     portable.append(name.clone(), value.clone());
                 }
@@ -198,8 +209,11 @@ impl<'a> Change<'a> {
 /// Headers that are true of the caller's own request only: of the connection it came on, of the host it
 /// named, and of the bytes that it had.
 fn drop_bound_to_the_request(headers: &mut HeaderMap, other_bytes: bool) {
-    const OF_THE_CONNECTION: [&str; 9] = [
+    const OF_THE_CONNECTION: [&str; 11] = [
         "host",
+        // They sign the path and the authority too (RFC 9421, section 2.2).
+        "signature",
+        "signature-input",
         "connection",
         "keep-alive",
         "proxy-connection",
@@ -209,13 +223,11 @@ fn drop_bound_to_the_request(headers: &mut HeaderMap, other_bytes: bool) {
         "upgrade",
         "expect",
     ];
-    const OF_THE_BYTES: [&str; 9] = [
+    const OF_THE_BYTES: [&str; 7] = [
         "digest",
         "content-digest",
         "repr-digest",
         "content-md5",
-        "signature",
-        "signature-input",
         "x-amz-content-sha256",
         "x-amz-checksum-sha256",
         "x-amz-checksum-crc32",

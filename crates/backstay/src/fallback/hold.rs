@@ -1,6 +1,11 @@
 //! An answer held back until its commit point.
 
-use super::{Commit, frames::Frames, targets::HoldBounds};
+use super::{
+    Commit,
+    evidence::{Missing, missing},
+    frames::Frames,
+    targets::HoldBounds,
+};
 use crate::{
     call::{Call, Claim},
     error::BoxError,
@@ -89,6 +94,12 @@ where
         self.point = Commit::Head;
     }
 
+    /// Whatever its headers say, this answer has no body to be judged.
+    pub(super) fn has_no_content(&mut self) {
+        self.content = Content::Opaque;
+        self.point = Commit::Head;
+    }
+
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -102,6 +113,10 @@ where
         loop {
             let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => frame,
+                // All of a document is here; what became of its connection does not matter.
+                Some(Err(_)) if self.content == Content::Json && self.is_whole_json(false) => {
+                    return Poll::Ready(self.end(call, dialect));
+                }
                 Some(Err(error)) => return Poll::Ready(HoldEnd::Failed(error.into())),
                 None => return Poll::Ready(self.end(call, dialect)),
             };
@@ -135,7 +150,7 @@ where
                 || self.frames.bytes() >= bounds.bytes
                 || self.is_over_time(bounds)
             {
-                call.with_attempt(|attempt| attempt.note = Some(Note::HoldBound));
+                call.with_attempt(|attempt| attempt.note(Note::HoldBound));
                 return Poll::Ready(HoldEnd::Committed { ended: false });
             }
         }
@@ -150,31 +165,23 @@ where
 
     /// What the answer is worth if nothing follows.
     fn judge(&self, call: &Call, dialect: &dyn Dialect) -> HoldEnd {
-        let seen = call.signals();
-        let fine = HoldEnd::Committed { ended: false };
-        match self.content {
-            Content::Opaque | Content::Encoded => fine,
-            Content::Events if seen.has(Signals::FINISHED) => fine,
-            Content::Events if !seen.has(Signals::OUTPUT) => HoldEnd::Empty,
-            Content::Events if seen.has(Signals::ENDED) => fine,
-            Content::Events => HoldEnd::Truncated,
-            Content::Json if self.frames.bytes() == 0 => HoldEnd::Empty,
-            Content::Json => self.judge_json(call, dialect),
+        let whole = || self.is_whole_json(self.sized);
+        match missing(self.content, call.signals(), self.frames.bytes(), whole) {
+            Some(Missing::Output) => HoldEnd::Empty,
+            Some(Missing::End) => HoldEnd::Truncated,
+            None if self.content == Content::Json => self.read_json(call, dialect),
+            None => HoldEnd::Committed { ended: false },
         }
     }
 
-    /// A JSON document may break off although the transfer did not, and a whole one with a 2xx status may
-    /// be an error all the same.
-    fn judge_json(&self, call: &Call, dialect: &dyn Dialect) -> HoldEnd {
-        if !self.is_whole_json() {
-            return HoldEnd::Truncated;
-        }
+    /// A whole document with a 2xx status may be an error all the same.
+    fn read_json(&self, call: &Call, dialect: &dyn Dialect) -> HoldEnd {
         let fine = HoldEnd::Committed { ended: false };
         if self.frames.bytes() > MAX_JSON_READ {
             return fine;
         }
         let document = self.frames.to_bytes();
-        // An answer is read to its end only where it could be an error.
+        // An answer is read only where it could be an error.
         if memmem::find(&document, b"\"error\"").is_none() {
             return fine;
         }
@@ -185,14 +192,24 @@ where
         HoldEnd::InBand
     }
 
-    /// Where the transfer proves the length, a document that ends like one is one. Else all of it is
-    /// looked at.
-    fn is_whole_json(&self) -> bool {
-        if self.sized {
-            return self
+    /// Where the transfer proves the length, a document that begins and ends like one is one. Else all of
+    /// it is looked at.
+    fn is_whole_json(&self, sized: bool) -> bool {
+        if sized {
+            let first = self
+                .frames
+                .data()
+                .find_map(|data| data.trim_ascii_start().first());
+            let last = self
                 .frames
                 .last_data()
-                .is_some_and(|last| matches!(last.trim_ascii_end().last(), Some(b'}' | b']')));
+                .and_then(|data| data.trim_ascii_end().last());
+            return match first {
+                Some(b'{') => last == Some(&b'}'),
+                Some(b'[') => last == Some(&b']'),
+                // A bare number or word has no end of its own.
+                _ => true,
+            };
         }
         let mut end = JsonEnd::default();
         self.frames.data().for_each(|data| end.feed(data));

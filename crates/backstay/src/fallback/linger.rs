@@ -1,15 +1,10 @@
 //! Reading on for a moment, so that a connection can be used again.
 
+use crate::observe::LINGER;
 use http_body::Body;
-use std::future::poll_fn;
-use std::pin::Pin;
-use tokio::{
-    runtime::Handle,
-    time::{Duration, timeout},
-};
+use std::{future::poll_fn, pin::Pin};
+use tokio::{runtime::Handle, time::timeout};
 
-/// How long after its end marker the rest of a body is waited for.
-pub(super) const LINGER: Duration = Duration::from_millis(50);
 /// How many frames after the end marker are read at most.
 const LINGER_FRAMES: usize = 16;
 

@@ -93,6 +93,7 @@ mod body;
 mod budget;
 mod commit;
 mod course;
+mod evidence;
 mod frames;
 mod future;
 mod head;

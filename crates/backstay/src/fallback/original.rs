@@ -2,17 +2,18 @@
 
 use super::{
     head::{Change, Saved},
-    plan::{Plan, Route, Spoken},
+    plan::{Plan, Route},
 };
 use crate::{
     body::{ReplayableBody, Segments},
     call::Call,
     error::{Error, ErrorKind, RequestProblem},
+    observe::is_encoded,
 };
-use backstay_dialect::RequestError;
+use backstay_dialect::{Dialect, RequestError};
 use bytes::Bytes;
-use http::{Request, header, request::Parts};
-use std::ops::Range;
+use http::{Method, Request, request::Parts};
+use std::{ops::Range, sync::Arc};
 
 /// The caller's word, in a request's extensions, that sending it twice does no harm.
 ///
@@ -31,12 +32,13 @@ pub(super) struct Original<B> {
     content: Content<B>,
     /// Once the first attempt has been given the head itself.
     saved: Option<Saved>,
-    spoken: Spoken,
+    dialect: Arc<dyn Dialect>,
     /// The span of the model in the body.
     model: Option<Range<usize>>,
     stream: Option<bool>,
     encoded: bool,
     idempotent: bool,
+    is_head: bool,
 }
 
 enum Content<B> {
@@ -74,20 +76,18 @@ impl<B: ReplayableBody> Original<B> {
     }
 
     fn new(plan: &Plan, parts: &Parts, content: Content<B>) -> Self {
-        let spoken = plan.spoken(parts.uri.path());
+        let dialect = plan.dialect(parts.uri.path()).clone();
         Self {
             content,
             saved: None,
-            spoken,
+            is_head: parts.method == Method::HEAD,
             model: None,
             stream: None,
-            encoded: parts
-                .headers
-                .get(header::CONTENT_ENCODING)
-                .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")),
-            idempotent: plan.dialect(spoken).carries_model()
+            encoded: is_encoded(&parts.headers),
+            idempotent: dialect.carries_model()
                 || parts.method.is_idempotent()
                 || parts.extensions.get::<Idempotent>().is_some(),
+            dialect,
         }
     }
 
@@ -106,7 +106,7 @@ impl<B: ReplayableBody> Original<B> {
         let Content::Memory(whole) = &self.content else {
             return Ok(());
         };
-        let dialect = plan.dialect(self.spoken);
+        let dialect = &*self.dialect;
         match dialect.read_request(parts.uri.path(), whole) {
             Ok(facts) => {
                 self.model = facts.model;
@@ -139,8 +139,12 @@ impl<B: ReplayableBody> Original<B> {
         self.stream
     }
 
-    pub(super) fn spoken(&self) -> Spoken {
-        self.spoken
+    pub(super) fn dialect(&self) -> &Arc<dyn Dialect> {
+        &self.dialect
+    }
+
+    pub(super) fn is_head(&self) -> bool {
+        self.is_head
     }
 
     /// The request for one target. The first attempt is given the caller's own head.
@@ -175,7 +179,7 @@ impl<B: ReplayableBody> Original<B> {
             (None, Some(saved)) => saved.restore(call),
             (None, None) => return Err(gone()),
         };
-        Change::new(plan, route, plan.dialect(self.spoken), rewritten)
+        Change::new(plan, route, &*self.dialect, rewritten)
             .apply(&mut parts)
             .map_err(problem)?;
         Ok(Request::from_parts(parts, body))

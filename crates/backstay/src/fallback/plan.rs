@@ -3,11 +3,11 @@
 use super::{
     Backoff, Commit, Policy, RetryBudget, Target, Targets, target::Header, targets::HoldBounds,
 };
-use crate::{error::BuildError, timeout::Timeouts};
-use backstay_dialect::{AnthropicMessages, Dialect, OpenAiChat, Plain, model_literal};
+use crate::{error::BuildError, spoken::Spoken, timeout::Timeouts};
+use backstay_dialect::{Dialect, OpenAiChat, Plain, model_literal};
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue,
+    HeaderName, HeaderValue, header,
     uri::{Authority, PathAndQuery, Scheme, Uri},
 };
 use parking_lot::Mutex;
@@ -32,7 +32,8 @@ pub(super) struct Plan {
     pub(super) portable_headers: Vec<HeaderName>,
     /// Any target replaces the model, so that the body must be read.
     pub(super) names_models: bool,
-    dialects: Dialects,
+    /// `None` when the path of each call tells it.
+    dialect: Option<Arc<dyn Dialect>>,
     jitter: Option<Mutex<fastrand::Rng>>,
 }
 
@@ -58,25 +59,15 @@ pub(super) struct Model {
     pub(super) literal: Bytes,
 }
 
-/// The one dialect that the targets name, or the one that the path of each call tells.
-#[derive(Debug)]
-enum Dialects {
-    Named(Arc<dyn Dialect>),
-    ByPath([Arc<dyn Dialect>; 2]),
-}
-
-/// Which of a plan's dialects a call speaks.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Spoken {
-    First,
-    Second,
-}
-
 // === impl Plan ===
 
 impl Plan {
     pub(super) fn new(targets: Targets) -> Result<Self, BuildError> {
-        let dialects = Dialects::of(&targets)?;
+        let dialect = named_dialect(&targets)?;
+        let modelless = dialect
+            .as_ref()
+            .filter(|dialect| !dialect.carries_model())
+            .map(|dialect| dialect.name());
         for (at, target) in targets.targets.iter().enumerate() {
             if targets.targets[..at]
                 .iter()
@@ -86,7 +77,7 @@ impl Plan {
                     target: target.name.to_string(),
                 });
             }
-            if let (Some(_), Some(dialect)) = (&target.model, dialects.without_model()) {
+            if let (Some(_), Some(dialect)) = (&target.model, modelless) {
                 return Err(BuildError::ModelNotCarried {
                     target: target.name.to_string(),
                     dialect: dialect.to_owned(),
@@ -118,9 +109,11 @@ impl Plan {
             .portable_headers
             .iter()
             .map(|name| {
-                HeaderName::from_bytes(name.as_bytes()).map_err(|_| BuildError::Header {
-                    target: "(portable_header)".to_owned(),
-                    header: name.clone(),
+                let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
+                parsed.filter(|name| !is_credential(name)).ok_or_else(|| {
+                    BuildError::PortableHeader {
+                        header: name.clone(),
+                    }
                 })
             })
             .collect::<Result<_, _>>()?;
@@ -143,33 +136,20 @@ impl Plan {
             commit: targets.commit,
             retry_uncertain: targets.retry_uncertain,
             portable_headers,
-            dialects,
+            dialect,
             jitter: targets
                 .seed
                 .map(|seed| Mutex::new(fastrand::Rng::with_seed(seed))),
         })
     }
 
-    /// The dialect of a call to this path.
-    pub(super) fn spoken(&self, path: &str) -> Spoken {
-        match &self.dialects {
-            Dialects::Named(_) => Spoken::First,
-            Dialects::ByPath(_) if path.trim_end_matches('/').ends_with("/messages") => {
-                Spoken::Second
-            }
-            Dialects::ByPath(_) => Spoken::First,
-        }
-    }
-
-    pub(super) fn dialect(&self, spoken: Spoken) -> &dyn Dialect {
-        &**self.shared_dialect(spoken)
-    }
-
-    pub(super) fn shared_dialect(&self, spoken: Spoken) -> &Arc<dyn Dialect> {
-        match (&self.dialects, spoken) {
-            (Dialects::Named(dialect), _) => dialect,
-            (Dialects::ByPath([openai, _]), Spoken::First) => openai,
-            (Dialects::ByPath([_, anthropic]), Spoken::Second) => anthropic,
+    /// The dialect of a call to this path. Where models are named, a path that tells nothing, that of
+    /// embeddings say, has an OpenAI-shaped body.
+    pub(super) fn dialect(&self, path: &str) -> &Arc<dyn Dialect> {
+        match (&self.dialect, Spoken::on(path)) {
+            (Some(named), _) => named,
+            (None, Spoken::Plain) if self.names_models => Spoken::OpenAiChat.dialect(),
+            (None, spoken) => spoken.dialect(),
         }
     }
 
@@ -182,38 +162,24 @@ impl Plan {
     }
 }
 
-// === impl Dialects ===
-
-impl Dialects {
-    fn of(targets: &Targets) -> Result<Self, BuildError> {
-        if targets.plain {
-            return Ok(Self::Named(Arc::new(Plain)));
-        }
-        let mut named = targets
-            .targets
-            .iter()
-            .filter_map(|target| Some((target.dialect.as_ref()?, &target.name)));
-        let Some((first, first_target)) = named.next() else {
-            return Ok(Self::ByPath([
-                Arc::new(OpenAiChat),
-                Arc::new(AnthropicMessages),
-            ]));
-        };
-        match named.find(|(other, _)| other.name() != first.name()) {
-            Some((other, target)) => Err(BuildError::Dialects {
-                first: (first.name().to_owned(), first_target.to_string()),
-                second: (other.name().to_owned(), target.to_string()),
-            }),
-            None => Ok(Self::Named(first.clone())),
-        }
+/// The one dialect that the targets name; `None` when the path of each call tells it.
+fn named_dialect(targets: &Targets) -> Result<Option<Arc<dyn Dialect>>, BuildError> {
+    if targets.plain {
+        return Ok(Some(Arc::new(Plain)));
     }
-
-    /// The name of the dialect, when it has no place for a model.
-    fn without_model(&self) -> Option<&str> {
-        match self {
-            Self::Named(dialect) if !dialect.carries_model() => Some(dialect.name()),
-            _ => None,
-        }
+    let mut named = targets
+        .targets
+        .iter()
+        .filter_map(|target| Some((target.dialect.as_ref()?, &target.name)));
+    let Some((first, first_target)) = named.next() else {
+        return Ok(None);
+    };
+    match named.find(|(other, _)| other.name() != first.name()) {
+        Some((other, target)) => Err(BuildError::Dialects {
+            first: (first.name().to_owned(), first_target.to_string()),
+            second: (other.name().to_owned(), target.to_string()),
+        }),
+        None => Ok(Some(first.clone())),
     }
 }
 
@@ -249,12 +215,15 @@ impl Route {
             .headers
             .iter()
             .map(|header| {
-                header.parse().ok_or_else(|| BuildError::Header {
-                    target: target.name.to_string(),
-                    header: header.name.clone(),
-                })
+                header
+                    .parse()
+                    .filter(|(name, _)| !FRAMING.contains(name))
+                    .ok_or_else(|| BuildError::Header {
+                        target: target.name.to_string(),
+                        header: header.name.clone(),
+                    })
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             model: target.model.map(|name| Model {
                 literal: model_literal(&name),
@@ -263,7 +232,7 @@ impl Route {
             origin,
             path,
             query: target.query,
-            own_credentials: target.headers.iter().any(|header| header.secret),
+            own_credentials: headers.iter().any(|(_, value)| value.is_sensitive()),
             headers,
             allow_plaintext: target.allow_plaintext,
             retries: target.retries.unwrap_or(retries),
@@ -272,6 +241,19 @@ impl Route {
             name: target.name,
         })
     }
+}
+
+/// Headers that the client writes, and that would be wrong on the next request.
+const FRAMING: [HeaderName; 4] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+];
+
+/// Whether a header is one that carries a credential, at any provider that is known.
+pub(super) fn is_credential(name: &HeaderName) -> bool {
+    OpenAiChat.credential_headers().contains(name)
 }
 
 fn origin(text: &str) -> Result<(Scheme, Authority), &'static str> {
@@ -320,7 +302,7 @@ impl Header {
     fn parse(&self) -> Option<(HeaderName, HeaderValue)> {
         let name = HeaderName::from_bytes(self.name.as_bytes()).ok()?;
         let mut value = HeaderValue::from_str(&self.value).ok()?;
-        value.set_sensitive(self.secret);
+        value.set_sensitive(self.secret || is_credential(&name));
         Some((name, value))
     }
 }

@@ -172,8 +172,12 @@ impl fmt::Debug for Target {
         f.debug_struct("Target")
             .field("name", &self.name)
             .field("model", &self.model)
-            .field("origin", &self.origin)
+            .field("origin", &self.origin.as_deref().map(without_userinfo))
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
+}
+
+fn without_userinfo(origin: &str) -> &str {
+    origin.rsplit('@').next().unwrap_or_default()
 }

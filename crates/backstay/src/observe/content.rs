@@ -19,10 +19,7 @@ pub(crate) enum Content {
 
 impl Content {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        if headers
-            .get(header::CONTENT_ENCODING)
-            .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
-        {
+        if is_encoded(headers) {
             return Self::Encoded;
         }
         let Some(kind) = headers.get(header::CONTENT_TYPE) else {
@@ -39,6 +36,13 @@ impl Content {
             Self::Opaque
         }
     }
+}
+
+/// Whether a body is encoded, so that nothing can be told of it but its bytes.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn has_suffix(text: &[u8], suffix: &[u8]) -> bool {

@@ -7,8 +7,14 @@ mod content;
 mod observer;
 mod signals;
 
+use tokio::time::Duration;
+
 pub(crate) use self::{
-    content::Content,
+    content::{Content, is_encoded},
     observer::Observer,
     signals::{SharedSignals, Signals},
 };
+
+/// How long after the end marker of an answer the end of its transfer is waited for, so that the
+/// connection can be used again.
+pub(crate) const LINGER: Duration = Duration::from_millis(50);

@@ -131,10 +131,9 @@ impl Events {
 }
 
 fn knows_events(call: &Call) -> bool {
-    call.with_state(|state| {
-        let dialect = state.dialect.as_deref();
-        dialect.is_some_and(Dialect::carries_model)
-    })
+    // The dialect may be the user's code: it is not entered under the lock.
+    let dialect = call.with_state(|state| state.dialect.clone());
+    dialect.is_some_and(|dialect| dialect.carries_model())
 }
 
 /// The few facts of a stream that outlive their frame.

@@ -144,6 +144,7 @@ where
         } = self.parts;
         let body = self.read.freeze();
         Error::of(call, ErrorKind::Status(status))
+            .at_target_that_answered(status)
             .with_upstream(Upstream::new(status, headers, body, complete))
     }
 }

@@ -1,6 +1,6 @@
 //! The body: the clocks to its last frame.
 
-use super::limits::Limits;
+use super::{alone::Alone, future::Running, limits::Limits};
 use crate::{
     FRAMES_BETWEEN_LOOKS,
     alarm::Alarm,
@@ -33,6 +33,8 @@ pin_project! {
 
 /// What is kept beside the body while it runs.
 struct Watch {
+    // First, so that the attempt's end is written before the call is let go.
+    alone: Option<Alone>,
     call: Held,
     observer: Observer,
     limits: Limits,
@@ -42,38 +44,42 @@ struct Watch {
     touched: bool,
     /// A semantic event has come since the clock was read last.
     progressed: bool,
+    /// The end marker has come.
+    ended: bool,
 }
 
 // === impl TimeoutsBody ===
 
 impl<B> TimeoutsBody<B> {
-    pub(super) fn new(
-        inner: B,
-        parts: &Parts,
-        call: Held,
-        mut limits: Limits,
-        alarm: Alarm,
-    ) -> Self {
-        limits.headers_came();
-        call.head_came(Instant::now(), parts.status);
+    pub(super) fn new(inner: B, parts: &Parts, running: Running) -> Self {
+        let Running {
+            alone,
+            call,
+            mut limits,
+            alarm,
+        } = running;
+        let now = Instant::now();
+        limits.headers_came(now);
+        call.head_came(now, parts.status);
         call.claim(Claim::Observer);
         let observer = Observer::new(&call, &parts.headers);
         if observer.content() == Content::Encoded {
-            call.with_attempt(|attempt| attempt.note = Some(Note::Encoded));
+            call.with_attempt(|attempt| attempt.note(Note::Encoded));
         }
-        // The clocks between frames start when the body is pending for the first time: a consumer that
-        // takes its time after the head is no stalled server.
-        let progressed = observer.content() != Content::Events;
         Self {
             inner: Some(inner),
             watch: Some(Watch {
+                alone,
                 call,
+                // The clocks between frames start when the body is pending for the first time: a consumer
+                // that takes its time after the head is no stalled server.
+                touched: true,
+                progressed: observer.content() != Content::Events,
                 observer,
                 limits,
                 alarm,
                 frames: 0,
-                touched: true,
-                progressed,
+                ended: false,
             }),
         }
     }
@@ -100,13 +106,21 @@ where
         if let Some(watch) = this.watch {
             let expired = match &polled {
                 Poll::Ready(Some(Ok(frame))) => watch.frame(frame),
-                Poll::Ready(_) => None,
+                Poll::Ready(_) => {
+                    // Nothing follows: the upstream and the call are let go.
+                    let polled = polled.map_err(Into::into);
+                    if let Some(watch) = this.watch.take() {
+                        watch.over(&polled);
+                    }
+                    this.inner.set(None);
+                    return polled;
+                }
                 Poll::Pending => watch.pending(cx),
             };
-            if let Some(error) = expired {
+            if let Some(end) = expired {
                 *this.watch = None;
                 this.inner.set(None);
-                return Poll::Ready(Some(Err(error.into())));
+                return Poll::Ready(end.map(|error| Err(error.into())));
             }
         }
         polled.map_err(Into::into)
@@ -129,15 +143,16 @@ impl Watch {
     /// Notes a frame. While frames keep coming only the fixed clocks can run out, and they are looked at
     /// now and then.
     #[inline]
-    fn frame(&mut self, frame: &Frame<Bytes>) -> Option<Error> {
+    fn frame(&mut self, frame: &Frame<Bytes>) -> Option<Option<Error>> {
         let seen = self.observer.frame(&self.call, frame);
         self.touched = true;
         if seen.has(Signals::OUTPUT) {
             self.progressed = true;
             self.limits.first_token_came();
         }
-        if seen.has(Signals::ENDED) {
-            self.limits.answer_ended();
+        if seen.has(Signals::ENDED) && !self.ended {
+            self.ended = true;
+            self.limits.answer_ended(Instant::now());
         }
         self.frames = self.frames.wrapping_add(1);
         if self.frames % FRAMES_BETWEEN_LOOKS == 0 {
@@ -148,12 +163,23 @@ impl Watch {
     }
 
     #[inline]
-    fn pending(&mut self, cx: &mut Context<'_>) -> Option<Error> {
+    fn pending(&mut self, cx: &mut Context<'_>) -> Option<Option<Error>> {
         self.restart();
         if self.alarm.poll(cx, self.limits.next()).is_pending() {
             return None;
         }
         self.expired()
+    }
+
+    /// The body has come to its end, or failed.
+    #[cold]
+    fn over(mut self, last: &Poll<Option<Result<Frame<Bytes>, BoxError>>>) {
+        if let Some(alone) = self.alone.take() {
+            match last {
+                Poll::Ready(Some(Err(error))) => alone.failed(&**error),
+                _ => alone.complete(),
+            }
+        }
     }
 
     /// Starts the clocks that count from the last frame: at the first look after it, so that time in
@@ -169,17 +195,25 @@ impl Watch {
         }
     }
 
+    /// What ends the body now, if anything does: a clock that ran out, or, after the end marker, nothing
+    /// worth an error.
     #[cold]
-    fn expired(&mut self) -> Option<Error> {
+    fn expired(&mut self) -> Option<Option<Error>> {
         let now = Instant::now();
         let expired = self.limits.expired(now)?;
+        if self.ended {
+            if let Some(alone) = self.alone.take() {
+                alone.complete();
+            }
+            return Some(None);
+        }
         let error = Error::timeout(&self.call, expired.clock, expired.limit, expired.elapsed);
         let at = self.call.since_start(now);
         self.call.with_attempt(|attempt| {
             attempt.uncertain = true;
             attempt.end(Outcome::Timeout(expired.clock), at);
         });
-        Some(error)
+        Some(Some(error))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The future: the clocks to the response head.
 
-use super::{TimeoutsBody, limits::Limits};
+use super::{TimeoutsBody, alone::Alone, limits::Limits};
 use crate::{
     alarm::Alarm,
     call::Held,
@@ -30,19 +30,22 @@ pin_project! {
     }
 }
 
-struct Running {
-    call: Held,
-    limits: Limits,
-    alarm: Alarm,
+pub(super) struct Running {
+    // First, so that the attempt's end is written before the call is let go.
+    pub(super) alone: Option<Alone>,
+    pub(super) call: Held,
+    pub(super) limits: Limits,
+    pub(super) alarm: Alarm,
 }
 
 // === impl TimeoutsFuture ===
 
 impl<F> TimeoutsFuture<F> {
-    pub(super) fn new(inner: F, call: Held, limits: Limits) -> Self {
+    pub(super) fn new(inner: F, call: Held, limits: Limits, alone: Option<Alone>) -> Self {
         Self {
             inner: Some(inner),
             running: Some(Running {
+                alone,
                 call,
                 limits,
                 alarm: Alarm::default(),
@@ -89,16 +92,16 @@ where
                 Ok(mut response) => {
                     running.call.leave_trail(response.extensions_mut());
                     let (parts, body) = response.into_parts();
-                    let body = TimeoutsBody::new(
-                        body,
-                        &parts,
-                        running.call,
-                        running.limits,
-                        running.alarm,
-                    );
+                    let body = TimeoutsBody::new(body, &parts, running);
                     Ok(Response::from_parts(parts, body))
                 }
-                Err(error) => Err(error.into()),
+                Err(error) => {
+                    let error = error.into();
+                    if let Some(alone) = running.alone {
+                        alone.failed(&*error);
+                    }
+                    Err(error)
+                }
             });
         }
         ready!(running.alarm.poll(cx, running.limits.next()));

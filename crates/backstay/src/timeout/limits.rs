@@ -1,6 +1,7 @@
 //! The clocks of one attempt while they run.
 
 use super::{Clock, Clocks};
+use crate::observe::LINGER;
 use tokio::time::{Duration, Instant};
 
 /// Which clock runs out when, in nanoseconds after the attempt's start.
@@ -16,6 +17,8 @@ pub(super) struct Limits {
     attempt: u64,
     idle: Since,
     liveness: Since,
+    /// When the head came, until the body is looked at for the first time.
+    head: u64,
 }
 
 /// A clock that something restarts.
@@ -56,13 +59,15 @@ impl Limits {
             attempt: limit(Clock::Attempt).min(end),
             idle: since(Clock::Idle),
             liveness: since(Clock::Liveness),
+            head: NEVER,
         };
         limits.find_next();
         limits
     }
 
-    pub(super) fn headers_came(&mut self) {
+    pub(super) fn headers_came(&mut self, now: Instant) {
         self.headers = NEVER;
+        self.head = nanos(now.saturating_duration_since(self.started));
         self.find_next();
     }
 
@@ -75,17 +80,24 @@ impl Limits {
     }
 
     /// The answer has ended: what follows is the connection's business.
-    pub(super) fn answer_ended(&mut self) {
+    pub(super) fn answer_ended(&mut self, now: Instant) {
         self.first_token = NEVER;
-        self.attempt = NEVER;
         self.idle.limit = NEVER;
         self.liveness.limit = NEVER;
+        self.attempt = nanos((now + LINGER).saturating_duration_since(self.started));
         self.find_next();
     }
 
     /// A frame has come before `now`; a semantic one perhaps.
     pub(super) fn restart(&mut self, now: Instant, semantic: bool) {
         let now = nanos(now.saturating_duration_since(self.started));
+        if self.head != NEVER {
+            // The time in which nobody looked is not the server's.
+            self.first_token = self
+                .first_token
+                .saturating_add(now.saturating_sub(self.head));
+            self.head = NEVER;
+        }
         self.liveness.from = now;
         if semantic {
             self.idle.from = now;
@@ -96,7 +108,9 @@ impl Limits {
     /// Whether a frame restarts any clock at all.
     #[inline]
     pub(super) fn count_between_frames(&self) -> bool {
+        // All ones only where both are never.
         self.idle.limit & self.liveness.limit != NEVER
+            || (self.head != NEVER && self.first_token != NEVER)
     }
 
     /// The next instant at which one runs out.

@@ -52,8 +52,9 @@
 //! answer that comes encoded cannot be observed: its bytes stop every clock. `idle` is beaten by a stream
 //! that gives one token in each window; only `attempt` and the deadline end that.
 //!
-//! Time in which the consumer did not poll is never held against the server: the body is polled first,
-//! and the clock is looked at only when it is pending.
+//! Time in which the consumer did not poll is never held against the server: the body is polled first, the
+//! clock is looked at only when it is pending, and the time between the head and the first poll of the body
+//! is added to `first_token`. Only `attempt` is absolute.
 //!
 //! # On expiry
 //!
@@ -65,8 +66,10 @@
 //!
 //! One timer per attempt for all its clocks, made at the first wait. No timer work per frame; the clock is
 //! read when a body is pending for the first time after a frame. Put this layer innermost, right around
-//! the client: it is per attempt, and it observes the attempt's body for the layers outside.
+//! the client: it is per attempt, and it observes the attempt's body for the layers outside. Outside of the
+//! fallback layer it would count a call of several attempts as one.
 
+mod alone;
 mod body;
 mod clock;
 mod connect;

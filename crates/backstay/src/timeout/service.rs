@@ -1,12 +1,14 @@
 //! The service.
 
-use super::{Clock, Streaming, Timeouts, TimeoutsBody, TimeoutsFuture, limits::Limits};
+use super::{
+    Clock, Streaming, Timeouts, TimeoutsBody, TimeoutsFuture, alone::Alone, limits::Limits,
+};
 use crate::{
     call::{Call, Claim, Held, Phase},
     error::{BoxError, Error, ErrorKind, RequestProblem},
+    spoken::Spoken,
     trail::Attempt,
 };
-use backstay_dialect::{AnthropicMessages, Dialect, OpenAiChat, Plain, detect};
 use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body::Body;
@@ -56,11 +58,15 @@ where
             let problem = ErrorKind::Request(RequestProblem::ZeroDuration);
             return TimeoutsFuture::refused(Error::of(&call, problem));
         }
-        let started = match call.attempt_started() {
-            Some(started) => started,
-            None => begin_alone(&call, &request),
+        // An attempt that has its clocks already is one that somebody between the layers repeats.
+        let (started, alone) = match call.attempt_started() {
+            Some(started) if call.claim(Claim::Clocks) => (started, None),
+            _ => {
+                let started = begin_alone(&call, &request);
+                call.claim(Claim::Clocks);
+                (started, Some(Alone::new(call.clone())))
+            }
         };
-        call.claim(Claim::Clocks);
         let stream = call.stream().unwrap_or_else(|| is_stream(&request));
         let limits = |timeouts: &Timeouts| {
             let clocks = timeouts.clocks(stream);
@@ -77,12 +83,11 @@ where
             }
             limits(&timeouts.or(*self.timeouts))
         };
-        TimeoutsFuture::new(self.inner.call(request), call, limits)
+        TimeoutsFuture::new(self.inner.call(request), call, limits, alone)
     }
 }
 
-/// Without a fallback layer outside this is the only attempt of the call, and nobody has said what the
-/// call is.
+/// Without a fallback layer outside nobody has said what the call is.
 fn begin_alone<B>(call: &Held, request: &Request<B>) -> Instant {
     let now = call.now();
     let target = request
@@ -90,20 +95,12 @@ fn begin_alone<B>(call: &Held, request: &Request<B>) -> Instant {
         .authority()
         .map_or("upstream", |authority| authority.host());
     let attempt = Attempt::new(Arc::from(target), None);
-    let dialect = shared(detect(request.uri().path()));
+    let dialect = Spoken::on(request.uri().path()).dialect();
     call.begin_attempt(attempt, now, None, |state| {
-        state.dialect.get_or_insert(dialect);
+        state.dialect.get_or_insert_with(|| dialect.clone());
     });
     call.set_phase(Phase::Headers);
     now
-}
-
-fn shared(detected: &dyn Dialect) -> Arc<dyn Dialect> {
-    match detected.name() {
-        "openai-chat" => Arc::new(OpenAiChat),
-        "anthropic-messages" => Arc::new(AnthropicMessages),
-        _ => Arc::new(Plain),
-    }
 }
 
 fn is_stream<B>(request: &Request<B>) -> bool {

@@ -45,7 +45,7 @@ pub struct Attempt {
     /// The wait that followed, as planned; a cancelled call may have left it earlier.
     pub wait: Option<Wait>,
     /// What else a reader of the trail should know.
-    pub note: Option<Note>,
+    pub notes: Vec<Note>,
 }
 
 /// How an attempt ended.
@@ -108,6 +108,10 @@ pub enum Reason {
     TooLittleTime,
     /// The call was cancelled first.
     Cancelled,
+    /// The service below is out of order: its readiness failed.
+    Unready,
+    /// The request cannot be made into one for this target.
+    Unsuitable,
 }
 
 /// A wait between two attempts.
@@ -181,7 +185,13 @@ impl Attempt {
             bytes: 0,
             next: None,
             wait: None,
-            note: None,
+            notes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn note(&mut self, note: Note) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
         }
     }
 
@@ -281,6 +291,8 @@ impl Reason {
             Self::Deadline => "deadline passed",
             Self::TooLittleTime => "too little time left",
             Self::Cancelled => "cancelled",
+            Self::Unready => "service out of order",
+            Self::Unsuitable => "request unsuitable",
         }
     }
 }

@@ -12,7 +12,7 @@
 //! assert_eq!(Delivery::of(&error), Delivery::NotSent);
 //! assert_eq!(
 //!     Delivery::of(&std::io::Error::other("who knows")),
-//!     Delivery::MaybeSent { reused: false }
+//!     Delivery::maybe_sent(false)
 //! );
 //! ```
 
