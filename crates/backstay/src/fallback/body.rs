@@ -1,9 +1,9 @@
 //! The body: what was held, then the rest of it, to its end evidence.
 
 use super::{
+    ended::in_band,
     evidence::{Missing, missing},
     frames::Frames,
-    future::in_band,
     linger::linger,
 };
 use crate::{

@@ -3,23 +3,22 @@
 use super::{
     Commit, FallbackBody,
     answer::FailedAnswer,
-    course::{Course, Failing, Verdict},
+    course::Course,
+    ended::LastWord,
     hold::{Hold, HoldEnd},
     original::Original,
     plan::Plan,
-    policy::Cause,
+    reading::Reading,
 };
 use crate::{
     alarm::Alarm,
-    body::{ReplayableBody, Segments},
+    body::ReplayableBody,
     call::{Call, Claim, Held, Moment, Phase},
-    error::{BoxError, Error, ErrorKind, RequestProblem, Upstream},
+    error::{BoxError, Error},
     timeout::Clock,
-    trail::Outcome,
 };
-use backstay_dialect::{Answer, Failure, FailureClass};
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, Request, Response, StatusCode, request, response};
+use bytes::Bytes;
+use http::{HeaderName, Request, Response, request};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
@@ -28,7 +27,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::SystemTime,
 };
 use tokio::time::Instant;
 use tower_service::Service;
@@ -65,20 +63,20 @@ pin_project! {
 
 /// All that is not the attempt under way. What waits has a place in here only while it waits: nothing is
 /// moved that is ready.
-struct Rest<S, B, R> {
+pub(super) struct Rest<S, B, R> {
     service: S,
-    course: Course<B>,
+    pub(super) course: Course<B>,
     stage: Stage<B, R>,
     /// For the waits; and for the attempt's limit, where no timeouts layer keeps it.
-    alarm: Alarm,
+    pub(super) alarm: Alarm,
     commit: Option<Commit>,
     /// The attempt under way was sent a second time.
-    resent: bool,
+    pub(super) resent: bool,
     /// What the first target said last: the caller's own choice speaks when all is exhausted.
-    first_word: Option<Box<LastWord<R>>>,
+    pub(super) first_word: Option<Box<LastWord<R>>>,
 }
 
-enum Stage<B, R> {
+pub(super) enum Stage<B, R> {
     /// Not polled yet.
     Start(Option<Request<B>>),
     /// The body is read into memory.
@@ -97,20 +95,8 @@ enum Stage<B, R> {
     Waiting(Instant),
 }
 
-struct Reading<B> {
-    parts: request::Parts,
-    body: B,
-    read: BytesMut,
-}
-
-/// How an attempt ended, as the caller would see it.
-enum LastWord<R> {
-    Answer(response::Parts, Bytes, Option<R>),
-    Error(BoxError),
-}
-
 /// What follows in the loop.
-enum Step<B, R> {
+pub(super) enum Step<B, R> {
     Go(Stage<B, R>),
     /// Send this, once the service is ready.
     Send(Request<B>),
@@ -120,7 +106,7 @@ enum Step<B, R> {
     Word(LastWord<R>),
 }
 
-type Output<R> = Result<Response<FallbackBody<R>>, BoxError>;
+pub(super) type Output<R> = Result<Response<FallbackBody<R>>, BoxError>;
 
 // === impl FallbackFuture ===
 
@@ -247,25 +233,6 @@ where
     Response::from_parts(parts, body)
 }
 
-// === impl LastWord ===
-
-impl<R> LastWord<R> {
-    fn speak(self, held: Option<Held>) -> Output<R> {
-        match self {
-            Self::Answer(mut parts, read, rest) => {
-                if let Some(held) = &held {
-                    held.leave_trail(&mut parts.extensions);
-                }
-                Ok(Response::from_parts(
-                    parts,
-                    FallbackBody::answer(read, rest),
-                ))
-            }
-            Self::Error(error) => Err(error),
-        }
-    }
-}
-
 // === impl Rest ===
 
 impl<S, B, R> Rest<S, B, R>
@@ -354,11 +321,7 @@ where
                 Original::once(plan, call, &parts, body)
             }
             None => {
-                return Step::Go(Stage::Reading(Box::new(Reading {
-                    parts,
-                    body,
-                    read: BytesMut::new(),
-                })));
+                return Step::Go(Stage::Reading(Box::new(Reading::new(parts, body))));
             }
         };
         self.read(call, parts, original)
@@ -425,33 +388,6 @@ where
         }
     }
 
-    fn held(&mut self, call: &Call, hold: Hold<R>, end: HoldEnd) -> Step<B, R> {
-        let kind = match &end {
-            HoldEnd::Committed { ended } => return Step::Commit(hold, *ended),
-            HoldEnd::Failed(_) => ErrorKind::Transport,
-            HoldEnd::InBand => ErrorKind::InBand(in_band(call).class),
-            HoldEnd::Truncated => ErrorKind::Truncated,
-            HoldEnd::Empty => ErrorKind::Empty,
-        };
-        // Its bytes are counted, and its connection is let go, before what follows is decided.
-        drop(hold);
-        let failure;
-        let failing = match end {
-            HoldEnd::Failed(error) => return self.attempt_failed(call, error),
-            HoldEnd::InBand => {
-                failure = in_band(call);
-                Failing::in_band(&failure)
-            }
-            HoldEnd::Truncated => Failing::truncated(),
-            HoldEnd::Empty | HoldEnd::Committed { .. } => Failing::empty(),
-        };
-        let error = Error::of(call, kind);
-        let now = Instant::now();
-        let first = self.course.is_at_first_target();
-        let verdict = self.course.failed(call, &failing, now);
-        self.follow(call, verdict, first, LastWord::Error(error.into()), now)
-    }
-
     fn commit(&mut self, call: &Call, ended: bool) {
         // A body that is all there was read a moment ago; else the head came just now, or the event that
         // is committed at did.
@@ -469,136 +405,6 @@ where
         self.course.original = None;
     }
 
-    fn answer_failed(&mut self, call: &Call, answer: FailedAnswer<R>) -> Step<B, R> {
-        let status = answer.parts.status;
-        let failure = self.classify(status, &answer.parts.headers, answer.legible());
-        let cause = Cause::Status {
-            status,
-            headers: &answer.parts.headers,
-            body: answer.legible(),
-            failure: &failure,
-        };
-        let idempotent = self.course.is_idempotent();
-        let now = Instant::now();
-        let first = self.course.is_at_first_target();
-        let failing = Failing::status(cause, status, idempotent);
-        match self.course.failed(call, &failing, now) {
-            Verdict::Over if first => {
-                let (parts, read, rest) = answer.into_parts();
-                Step::Word(LastWord::Answer(parts, read, rest))
-            }
-            // Before any wait, so that the connection is not held while nothing is done with it.
-            verdict => {
-                let (parts, read) = answer.let_go();
-                self.follow(
-                    call,
-                    verdict,
-                    first,
-                    LastWord::Answer(parts, read, None),
-                    now,
-                )
-            }
-        }
-    }
-
-    fn classify(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
-        self.course.dialect().classify(&Answer {
-            status,
-            headers,
-            body,
-            now: SystemTime::now(),
-        })
-    }
-
-    fn unready(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
-        let now = Instant::now();
-        let first = self.course.is_at_first_target();
-        let verdict = self.course.failed(call, &Failing::unready(&*error), now);
-        let error = told_with_trail(call, error);
-        self.follow(call, verdict, first, LastWord::Error(error), now)
-    }
-
-    /// No byte of a response came. Once for each attempt, a request that met a dying connection is sent
-    /// again at once.
-    fn send_failed(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
-        if !self.resent {
-            match self.course.resend(call, &*error) {
-                Some(Ok(request)) => {
-                    self.resent = true;
-                    return Step::Send(request);
-                }
-                Some(Err(error)) => return Step::Word(LastWord::Error(error.into())),
-                None => {}
-            }
-        }
-        self.attempt_failed(call, error)
-    }
-
-    fn attempt_failed(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
-        let now = Instant::now();
-        let known = Error::find(&*error);
-        let failure;
-        // A status layer further in may have made an error of an answer: it is classified as one.
-        let failing = match known.and_then(Error::upstream) {
-            Some(Upstream {
-                status,
-                headers,
-                body,
-                ..
-            }) => {
-                failure = self.classify(*status, headers, body);
-                let cause = Cause::Status {
-                    status: *status,
-                    headers,
-                    body,
-                    failure: &failure,
-                };
-                Some(Failing::status(cause, *status, self.course.is_idempotent()))
-            }
-            None => Failing::error(&*error),
-        };
-        let Some(failing) = failing else {
-            let at = call.since_start(now);
-            call.with_attempt(|attempt| attempt.end(Outcome::Cancelled, at));
-            return Step::Word(LastWord::Error(error));
-        };
-        let first = self.course.is_at_first_target();
-        let verdict = self.course.failed(call, &failing, now);
-        let error = told_with_trail(call, error);
-        self.follow(call, verdict, first, LastWord::Error(error), now)
-    }
-
-    fn follow(
-        &mut self,
-        call: &Call,
-        verdict: Verdict,
-        first: bool,
-        word: LastWord<R>,
-        now: Instant,
-    ) -> Step<B, R> {
-        if first || self.first_word.is_none() {
-            self.first_word = Some(Box::new(word));
-        }
-        match verdict {
-            Verdict::Again(wait) if wait.is_zero() => Step::Go(Stage::Next),
-            Verdict::Again(wait) => {
-                call.set_phase(Phase::Backoff);
-                // The timer may still stand at the limit of the attempt before.
-                self.alarm = Alarm::default();
-                // A wait fits the deadline, so that the sum does not overflow; if it did, nothing waits.
-                Step::Go(Stage::Waiting(now.checked_add(wait).unwrap_or(now)))
-            }
-            Verdict::Over => self.last_word(call, now),
-        }
-    }
-
-    fn last_word(&mut self, call: &Call, now: Instant) -> Step<B, R> {
-        Step::Word(match self.first_word.take() {
-            Some(word) => *word,
-            None => LastWord::Error(Error::deadline(call, call.deadline(), now).into()),
-        })
-    }
-
     /// The limit of the attempt, where no timeouts layer further in keeps it.
     fn poll_limit(&mut self, cx: &mut Context<'_>, call: &Call) -> Option<Error> {
         if call.is_claimed(Claim::Clocks) {
@@ -613,74 +419,6 @@ where
         let elapsed = Instant::now().saturating_duration_since(started);
         Some(Error::timeout(call, Clock::Attempt, limit, elapsed))
     }
-}
-
-// === impl Reading ===
-
-impl<B> Reading<B>
-where
-    B: ReplayableBody,
-    B::Error: Into<BoxError>,
-{
-    /// Ready at the end of the body, or when the replay limit is passed.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        call: &Call,
-        plan: &Plan,
-    ) -> Poll<(request::Parts, Result<Original<B>, Error>)> {
-        loop {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    if let Some(data) = frame.data_ref() {
-                        self.read.extend_from_slice(data);
-                    }
-                    if self.read.len() > plan.replay_limit {
-                        let (parts, body, read) = self.take();
-                        let body = B::resume(read, body);
-                        let original = Original::once(plan, call, &parts, body);
-                        return Poll::Ready((parts, original));
-                    }
-                }
-                Some(Err(error)) => {
-                    let problem = ErrorKind::Request(RequestProblem::Unreadable);
-                    let error = Error::of(call, problem).with_source(error);
-                    return Poll::Ready((self.take().0, Err(error)));
-                }
-                None => {
-                    let (parts, _, read) = self.take();
-                    let original = Original::in_memory(plan, call, &parts, read);
-                    return Poll::Ready((parts, original));
-                }
-            }
-        }
-    }
-
-    fn take(&mut self) -> (request::Parts, B, Segments) {
-        let parts = std::mem::replace(&mut self.parts, Request::new(()).into_parts().0);
-        let body = std::mem::replace(&mut self.body, B::from_segments(Segments::default()));
-        (
-            parts,
-            body,
-            Segments::from(std::mem::take(&mut self.read).freeze()),
-        )
-    }
-}
-
-/// What is backstay's own keeps its type; anything else is told with the trail.
-fn told_with_trail(call: &Call, error: BoxError) -> BoxError {
-    if Error::find(&*error).is_some() {
-        return error;
-    }
-    Error::of(call, ErrorKind::Transport)
-        .with_source(error)
-        .into()
-}
-
-/// The in-band error that the observer saw.
-pub(super) fn in_band(call: &Call) -> Failure {
-    call.with_state(|state| state.in_band.clone())
-        .unwrap_or_else(|| Failure::new(FailureClass::Unknown))
 }
 
 /// The provider's id for the request, as `OpenAI` and `Anthropic` name it. Ids are short and plain.
