@@ -10,7 +10,7 @@ use backstay::{
         Backoff, Decision, Failed, FallbackLayer, FallbackService, Policy, Target, Targets,
     },
     timeout::Clock,
-    trail::{Attempt, Next, Note, Outcome, Reason},
+    trail::{Next, Note, Outcome, Reason},
     transport::{Delivery, SendFailure},
 };
 use bytes::Bytes;

@@ -48,6 +48,14 @@ struct Watch {
     ended: bool,
 }
 
+/// How the layer itself ends a body.
+enum Ending {
+    /// A clock ran out.
+    Expired(Error),
+    /// The end marker had come, and the transfer did not end.
+    Quiet,
+}
+
 // === impl TimeoutsBody ===
 
 impl<B> TimeoutsBody<B> {
@@ -120,7 +128,7 @@ where
             if let Some(end) = expired {
                 *this.watch = None;
                 this.inner.set(None);
-                return Poll::Ready(end.map(|error| Err(error.into())));
+                return Poll::Ready(end.into_frame());
             }
         }
         polled.map_err(Into::into)
@@ -137,13 +145,24 @@ where
     }
 }
 
+// === impl Ending ===
+
+impl Ending {
+    fn into_frame(self) -> Option<Result<Frame<Bytes>, BoxError>> {
+        match self {
+            Self::Expired(error) => Some(Err(error.into())),
+            Self::Quiet => None,
+        }
+    }
+}
+
 // === impl Watch ===
 
 impl Watch {
     /// Notes a frame. While frames keep coming only the fixed clocks can run out, and they are looked at
     /// now and then.
     #[inline]
-    fn frame(&mut self, frame: &Frame<Bytes>) -> Option<Option<Error>> {
+    fn frame(&mut self, frame: &Frame<Bytes>) -> Option<Ending> {
         let seen = self.observer.frame(&self.call, frame);
         self.touched = true;
         if seen.has(Signals::OUTPUT) {
@@ -163,7 +182,7 @@ impl Watch {
     }
 
     #[inline]
-    fn pending(&mut self, cx: &mut Context<'_>) -> Option<Option<Error>> {
+    fn pending(&mut self, cx: &mut Context<'_>) -> Option<Ending> {
         self.restart();
         if self.alarm.poll(cx, self.limits.next()).is_pending() {
             return None;
@@ -198,14 +217,14 @@ impl Watch {
     /// What ends the body now, if anything does: a clock that ran out, or, after the end marker, nothing
     /// worth an error.
     #[cold]
-    fn expired(&mut self) -> Option<Option<Error>> {
+    fn expired(&mut self) -> Option<Ending> {
         let now = Instant::now();
         let expired = self.limits.expired(now)?;
         if self.ended {
             if let Some(alone) = self.alone.take() {
                 alone.complete();
             }
-            return Some(None);
+            return Some(Ending::Quiet);
         }
         let error = Error::timeout(&self.call, expired.clock, expired.limit, expired.elapsed);
         let at = self.call.since_start(now);
@@ -213,7 +232,7 @@ impl Watch {
             attempt.uncertain = true;
             attempt.end(Outcome::Timeout(expired.clock), at);
         });
-        Some(Some(error))
+        Some(Ending::Expired(error))
     }
 }
 
