@@ -22,13 +22,14 @@
 //! that is never held across an await.
 
 mod face;
+mod held;
 mod instant;
 mod labels;
 mod phase;
 
 pub use self::{labels::Labels, phase::Phase};
 
-pub(crate) use self::face::Moment;
+pub(crate) use self::{face::Moment, held::Held};
 
 use self::{face::Face, instant::AtomicInstant};
 use crate::{
@@ -110,14 +111,6 @@ pub(crate) enum Claim {
     TargetClocks = 4,
 }
 
-/// A call as a layer holds it, from its `call` to the end of the body.
-pub(crate) struct Held {
-    call: Call,
-    /// This layer made the record: it puts the trail into the response, and when it lets go the call
-    /// has ended.
-    outermost: bool,
-}
-
 // === impl Call ===
 
 impl Call {
@@ -167,17 +160,11 @@ impl Call {
     /// request is a new call.
     pub(crate) fn find_or_begin<B>(request: &mut http::Request<B>) -> Held {
         match Self::of(request.extensions()) {
-            Some(call) if call.over() != Some(Over::Ended) => Held {
-                call: call.clone(),
-                outermost: false,
-            },
+            Some(call) if call.over() != Some(Over::Ended) => Held::inner(call.clone()),
             _ => {
                 let call = Self::begin(request.extensions());
                 request.extensions_mut().insert(call.clone());
-                Held {
-                    call,
-                    outermost: true,
-                }
+                Held::outermost(call)
             }
         }
     }
@@ -403,54 +390,6 @@ impl Call {
         }
     }
 }
-
-// === impl Held ===
-
-impl Held {
-    /// When the layer's `call` ran. Outside of any attempt that is when the call began, so that the clock
-    /// need not be read again; time in a queue between two layers counts.
-    pub(crate) fn now(&self) -> Instant {
-        if self.outermost || self.call.attempt() == 0 {
-            self.call.started()
-        } else {
-            Instant::now()
-        }
-    }
-
-    /// Puts the trail into the response, once per call.
-    pub(crate) fn leave_trail(&self, extensions: &mut http::Extensions) {
-        if self.outermost {
-            extensions.insert(self.call.trail());
-        }
-    }
-}
-
-impl std::ops::Deref for Held {
-    type Target = Call;
-
-    fn deref(&self) -> &Call {
-        &self.call
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if self.outermost {
-            self.call.set_over(Over::Ended);
-            if self.call.ended().is_none() {
-                self.call.end(Instant::now());
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.call.fmt(f)
-    }
-}
-
-// === impl Call ===
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

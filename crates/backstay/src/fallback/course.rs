@@ -2,6 +2,7 @@
 
 use super::{
     backoff,
+    failing::Failing,
     original::Original,
     plan::{Plan, Route},
     policy::{Cause, Decision, Failed, Pause},
@@ -9,13 +10,12 @@ use super::{
 use crate::{
     body::ReplayableBody,
     call::{Call, Over, Phase},
-    error::{Error, ErrorKind},
-    timeout::Clock,
+    error::Error,
     trail::{Attempt, Next, Note, Outcome, PassedOver, Reason, Wait, WaitReason},
     transport::{Delivery, FreshConnection},
 };
-use backstay_dialect::{Dialect, Failure, Plain};
-use http::{Request, StatusCode, request::Parts};
+use backstay_dialect::{Dialect, Plain};
+use http::{Request, request::Parts};
 use std::{error::Error as StdError, sync::Arc};
 use tokio::time::{Duration, Instant};
 
@@ -35,15 +35,6 @@ pub(super) enum Verdict {
     Again(Duration),
     /// Nothing: the call ends with the first target's last word.
     Over,
-}
-
-/// A failed attempt in the words of the trail.
-pub(super) struct Failing<'a> {
-    pub(super) outcome: Outcome,
-    pub(super) uncertain: bool,
-    pub(super) cause: Cause<'a>,
-    /// The service itself is out of order, which a retry of it would meet again.
-    pub(super) unready: bool,
 }
 
 // === impl Course ===
@@ -393,85 +384,4 @@ fn pass_over(call: &Call, route: &Route, now: Instant, reason: Reason) {
         reason,
     };
     call.with_state(|state| state.trail.pass_over(passed));
-}
-
-// === impl Failing ===
-
-impl<'a> Failing<'a> {
-    /// An answer whose status says that it failed. For a call that must not happen twice, an answer of a
-    /// server that may have done the work is uncertain.
-    pub(super) fn status(cause: Cause<'a>, status: StatusCode, idempotent: bool) -> Self {
-        let may_have_worked = matches!(status.as_u16(), 408 | 500 | 502 | 504);
-        Self {
-            outcome: Outcome::Status,
-            uncertain: may_have_worked && !idempotent,
-            cause,
-            unready: false,
-        }
-    }
-
-    pub(super) fn in_band(failure: &'a Failure) -> Self {
-        Self {
-            outcome: Outcome::InBand,
-            uncertain: false,
-            cause: Cause::InBand(failure),
-            unready: false,
-        }
-    }
-
-    pub(super) fn truncated() -> Self {
-        Self {
-            outcome: Outcome::Truncated,
-            uncertain: true,
-            cause: Cause::Truncated,
-            unready: false,
-        }
-    }
-
-    pub(super) fn empty() -> Self {
-        Self {
-            outcome: Outcome::Empty,
-            uncertain: true,
-            cause: Cause::Empty,
-            unready: false,
-        }
-    }
-
-    /// The service cannot take a request. After an error out of `poll_ready` tower calls it dead: nothing
-    /// more is asked of it.
-    pub(super) fn unready(error: &'a (dyn StdError + Send + Sync + 'static)) -> Self {
-        Self {
-            outcome: Outcome::Transport,
-            uncertain: false,
-            cause: Cause::Transport(error),
-            unready: true,
-        }
-    }
-
-    /// A clock, or what the client says. `None` for a cancellation, which is never retried, and for what
-    /// is wrong with the request itself.
-    pub(super) fn error(error: &'a (dyn StdError + Send + Sync + 'static)) -> Option<Self> {
-        match Error::find(error).map(Error::kind) {
-            Some(ErrorKind::Cancelled(_) | ErrorKind::Request(_)) => None,
-            Some(ErrorKind::Timeout(clock)) => Some(Self {
-                outcome: Outcome::Timeout(clock),
-                uncertain: clock != Clock::Connect,
-                cause: Cause::Clock(clock),
-                unready: false,
-            }),
-            // A deadline layer inside of this one bounds the attempt.
-            Some(ErrorKind::Deadline) => Some(Self {
-                outcome: Outcome::Timeout(Clock::Attempt),
-                uncertain: true,
-                cause: Cause::Clock(Clock::Attempt),
-                unready: false,
-            }),
-            _ => Some(Self {
-                outcome: Outcome::Transport,
-                uncertain: Delivery::of(error).may_have_arrived(),
-                cause: Cause::Transport(error),
-                unready: false,
-            }),
-        }
-    }
 }

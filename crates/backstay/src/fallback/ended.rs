@@ -3,7 +3,8 @@
 use super::{
     FallbackBody,
     answer::FailedAnswer,
-    course::{Failing, Verdict},
+    course::Verdict,
+    failing::Failing,
     future::{Output, Rest, Stage, Step},
     hold::{Hold, HoldEnd},
     policy::Cause,

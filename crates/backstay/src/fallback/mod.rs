@@ -95,6 +95,7 @@ mod commit;
 mod course;
 mod ended;
 mod evidence;
+mod failing;
 mod frames;
 mod future;
 mod head;

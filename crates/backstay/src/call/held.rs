@@ -1,0 +1,73 @@
+//! A call as a layer holds it.
+
+use super::{Call, Over};
+use std::{fmt, ops::Deref};
+use tokio::time::Instant;
+
+/// A call as a layer holds it, from its `call` to the end of the body.
+pub(crate) struct Held {
+    call: Call,
+    /// This layer made the record: it puts the trail into the response, and when it lets go the call
+    /// has ended.
+    outermost: bool,
+}
+
+// === impl Held ===
+
+impl Held {
+    pub(super) fn outermost(call: Call) -> Self {
+        Self {
+            call,
+            outermost: true,
+        }
+    }
+
+    pub(super) fn inner(call: Call) -> Self {
+        Self {
+            call,
+            outermost: false,
+        }
+    }
+
+    /// When the layer's `call` ran. Outside of any attempt that is when the call began, so that the clock
+    /// need not be read again; time in a queue between two layers counts.
+    pub(crate) fn now(&self) -> Instant {
+        if self.outermost || self.call.attempt() == 0 {
+            self.call.started()
+        } else {
+            Instant::now()
+        }
+    }
+
+    /// Puts the trail into the response, once per call.
+    pub(crate) fn leave_trail(&self, extensions: &mut http::Extensions) {
+        if self.outermost {
+            extensions.insert(self.call.trail());
+        }
+    }
+}
+
+impl Deref for Held {
+    type Target = Call;
+
+    fn deref(&self) -> &Call {
+        &self.call
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.outermost {
+            self.call.set_over(Over::Ended);
+            if self.call.ended().is_none() {
+                self.call.end(Instant::now());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.call.fmt(f)
+    }
+}
