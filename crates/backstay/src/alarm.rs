@@ -24,6 +24,15 @@ pub(crate) struct Alarm {
 // === impl Alarm ===
 
 impl Alarm {
+    /// Whether the timer is set, has not gone off, and will wake this task: then nothing is to be done.
+    #[inline]
+    pub(crate) fn will_wake(&self, cx: &Context<'_>) -> bool {
+        match (&self.sleep, &self.waker) {
+            (Some(sleep), Some(waker)) => waker.will_wake(cx.waker()) && !sleep.is_elapsed(),
+            _ => false,
+        }
+    }
+
     /// Ready once `at` has passed; never, without one.
     ///
     /// A later `at` than last time does not touch the timer: it goes off early, once, and is then set

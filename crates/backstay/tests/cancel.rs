@@ -365,8 +365,8 @@ async fn a_hook_is_out_of_reach_of_what_cancelled_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_after_the_finish_of_the_answer_is_complete() {
-    // The reason to finish is no end marker: who leaves then has left early.
+async fn a_reason_to_finish_is_no_end_marker() {
+    // Who leaves then has left early: the usage, and the marker, were still to come.
     let upstream = Upstream::new([Answer::events(vec![token("a"), finish(), wait(5), done()])]);
     let told = Told::default();
     let layer = told.layer();

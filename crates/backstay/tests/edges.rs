@@ -847,3 +847,29 @@ async fn not_modified_has_no_body() {
     let (_, e) = read(r.into_body()).await;
     assert!(e.is_none(), "{e:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_document_that_was_let_through_survives_its_connection() {
+    let mut answer = Answer::json("{\"choices\":[]}");
+    answer.steps.push(Step::Fail);
+    let up = Upstream::new([answer]);
+    let response = send(&fb(Targets::new("a").retries(0), &up), chat())
+        .await
+        .unwrap();
+    let trail = tr(&response);
+    let (body, error) = read(response.into_body()).await;
+    assert!(error.is_none());
+    assert_eq!(body, "{\"choices\":[]}");
+    assert_eq!(trail.attempts()[0].outcome, Outcome::Complete);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_of_an_attempt_that_failed_in_the_hold_are_counted() {
+    let up = Upstream::new([Answer::json("{\"a\":"), Answer::json("{}")]);
+    let service = ServiceBuilder::new()
+        .fallback(Targets::new("a").then("b").retries(0))
+        .unwrap()
+        .service(up);
+    let response = send(&service, chat()).await.unwrap();
+    assert_eq!(tr(&response).attempts()[0].bytes, 5);
+}

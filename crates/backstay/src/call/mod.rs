@@ -94,7 +94,7 @@ pub(crate) struct State {
 pub(crate) enum Over {
     /// The deadline passed.
     Deadline,
-    /// The caller, a token or a drain cancelled it.
+    /// The caller or a token cancelled it.
     Cancelled,
     /// It ended: nothing more will be written to the record.
     Ended,

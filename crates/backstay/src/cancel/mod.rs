@@ -43,8 +43,8 @@
 //! cancellation token fires, when the deadline passes, and when the call ends in an error. It learns
 //! [why](Why), in which phase, and is given labels and trail.
 //!
-//! A call is complete when its body yielded its end, says `is_end_stream`, or showed the end evidence of
-//! its dialect, whatever is dropped afterwards: SDKs drop a body at `[DONE]`. No hook runs then;
+//! A call is complete when its body yielded its end, says `is_end_stream`, or showed the end marker of its
+//! dialect, whatever is dropped afterwards: SDKs drop a body at `[DONE]`. No hook runs then;
 //! [observers](CancelLayer::observe) see that end too.
 //!
 //! A token is the request's own `tokio_util::sync::CancellationToken` in its extensions, or the layer's,
@@ -66,7 +66,8 @@
 //!
 //! # Cost and order
 //!
-//! No task and no allocation on a call that completes. Put it outermost, so that it sees the whole call.
+//! No task on a call that completes. As the outermost layer it makes the call's record; a token costs a
+//! waiter on the heap, once something is waited for. Put it outermost, so that it sees the whole call.
 
 mod body;
 mod ended;

@@ -97,7 +97,12 @@ where
                 self.end();
                 return Poll::Ready(None);
             }
-            Poll::Pending => ready!(this.alarm.poll(cx, this.deadline.instant())),
+            Poll::Pending => {
+                if this.alarm.will_wake(cx) {
+                    return Poll::Pending;
+                }
+                ready!(this.alarm.poll(cx, this.deadline.instant()));
+            }
         }
         Poll::Ready(self.expire().map(Err))
     }

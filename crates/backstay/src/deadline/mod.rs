@@ -29,7 +29,7 @@
 //! # What it covers
 //!
 //! Waiting until the inner service is ready, the call, and the response body to its last frame: one
-//! absolute instant, `call` plus the budget, that nothing restarts. Over a fallback layer that includes
+//! absolute instant, the start of the call plus the budget, that nothing restarts. Over a fallback layer that includes
 //! every attempt and every wait between attempts. The instant is the earliest of the layer's budget, a
 //! [`Deadline`] in the request's extensions, and the [ambient](Deadline::ambient) one, which is read when
 //! the response future is polled first (a `Buffer` moves `call` into another task).

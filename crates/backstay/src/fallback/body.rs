@@ -194,6 +194,10 @@ where
         let error = match &mut self.live {
             // The answer is whole; what becomes of its connection is nobody's business.
             Some(live) if matches!(live.stage, Stage::Ended(_)) => None,
+            Some(live) if live.is_whole_json() => {
+                live.complete();
+                None
+            }
             Some(live) => Some(live.broke(error)),
             None => Some(error),
         };
@@ -373,6 +377,10 @@ impl<R> Live<R> {
             Missing::Output => Some(Outcome::Empty),
             Missing::End => Some(Outcome::Truncated),
         }
+    }
+
+    fn is_whole_json(&self) -> bool {
+        self.content == Content::Json && self.judge().is_none()
     }
 
     fn complete(&self) {

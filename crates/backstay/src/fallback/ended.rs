@@ -70,6 +70,9 @@ where
             HoldEnd::Empty => ErrorKind::Empty,
         };
         // Its bytes are counted, and its connection is let go, before what follows is decided.
+        if let Some(observer) = &hold.observer {
+            call.received(observer.bytes());
+        }
         drop(hold);
         let failure;
         let failing = match end {

@@ -53,7 +53,8 @@ pin_project! {
         B: ReplayableBody,
     {
         fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
+            let mut this = this.project();
+            this.calling.set(None);
             if let Some(call) = this.call.take() {
                 this.rest.course.abandoned(&call, Instant::now());
             }

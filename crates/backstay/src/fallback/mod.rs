@@ -85,7 +85,8 @@
 //!
 //! # Cost
 //!
-//! One saved copy of the request's head while another attempt is possible; the body's bytes are shared.
+//! One saved copy of the request's head until commit, where the body can be sent again; the body's bytes
+//! are shared.
 
 mod answer;
 mod backoff;

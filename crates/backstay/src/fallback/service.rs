@@ -42,7 +42,8 @@ where
     type Error = BoxError;
     type Future = FallbackFuture<S, B, R>;
 
-    /// Always ready: an attempt makes its service ready, and a readiness error is a failed attempt.
+    /// Always ready: an attempt makes its service ready. A readiness error ends the call, for tower calls
+    /// such a service dead, and not the service.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }

@@ -155,7 +155,8 @@ impl Targets {
         self
     }
 
-    /// How long frames of an answer are held back at most; looked at when one arrives.
+    /// How long frames of an answer are held back at most, from the second one on; looked at when one
+    /// arrives, for silence is the business of the clocks.
     pub fn hold_time(mut self, time: Duration) -> Self {
         self.hold.time = time;
         self

@@ -102,7 +102,7 @@ impl fmt::Debug for Observer {
 // === impl Events ===
 
 impl Events {
-    fn frame(&mut self, call: &Call, data: &Bytes) -> Signals {
+    fn frame(&mut self, call: &Call, data: &[u8]) -> Signals {
         let seen = self.stream.observe(&*self.dialect, data);
         let mut signals = Signals::NONE;
         if seen.progress != Progress::None {

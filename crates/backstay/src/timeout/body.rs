@@ -14,6 +14,7 @@ use http::response::Parts;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use std::{
+    error::Error as StdError,
     fmt,
     pin::Pin,
     task::{Context, Poll},
@@ -39,6 +40,8 @@ struct Watch {
     observer: Observer,
     limits: Limits,
     alarm: Alarm,
+    /// No clock runs: there is nothing to set the alarm to.
+    timeless: bool,
     frames: u8,
     /// A frame has come since the clock was read last.
     touched: bool,
@@ -86,6 +89,7 @@ impl<B> TimeoutsBody<B> {
                 observer,
                 limits,
                 alarm,
+                timeless: false,
                 frames: 0,
                 ended: false,
             }),
@@ -110,28 +114,32 @@ where
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let polled = inner.poll_frame(cx);
-        if let Some(watch) = this.watch {
-            let expired = match &polled {
-                Poll::Ready(Some(Ok(frame))) => watch.frame(frame),
-                Poll::Ready(_) => {
-                    // Nothing follows: the upstream and the call are let go.
-                    let polled = polled.map_err(Into::into);
-                    if let Some(watch) = this.watch.take() {
-                        watch.over(&polled);
-                    }
-                    this.inner.set(None);
-                    return polled;
-                }
-                Poll::Pending => watch.pending(cx),
-            };
-            if let Some(end) = expired {
-                *this.watch = None;
+        let end = match inner.poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => match this.watch.as_mut().and_then(|w| w.frame(&frame))
+            {
+                None => return Poll::Ready(Some(Ok(frame))),
+                Some(end) => end,
+            },
+            Poll::Pending => match this.watch.as_mut().and_then(|watch| watch.pending(cx)) {
+                None => return Poll::Pending,
+                Some(end) => end,
+            },
+            Poll::Ready(Some(Err(error))) => {
+                // Nothing follows: the upstream and the call are let go.
+                let error = error.into();
+                over(this.watch, Some(&*error));
                 this.inner.set(None);
-                return Poll::Ready(end.into_frame());
+                return Poll::Ready(Some(Err(error)));
             }
-        }
-        polled.map_err(Into::into)
+            Poll::Ready(None) => {
+                over(this.watch, None);
+                this.inner.set(None);
+                return Poll::Ready(None);
+            }
+        };
+        *this.watch = None;
+        this.inner.set(None);
+        Poll::Ready(end.into_frame())
     }
 
     fn is_end_stream(&self) -> bool {
@@ -184,21 +192,21 @@ impl Watch {
     #[inline]
     fn pending(&mut self, cx: &mut Context<'_>) -> Option<Ending> {
         self.restart();
-        if self.alarm.poll(cx, self.limits.next()).is_pending() {
+        // Frames only move the next end away: the alarm may go off early then, and is set again.
+        if !self.limits.take_sooner() && (self.timeless || self.alarm.will_wake(cx)) {
+            return None;
+        }
+        self.wait(cx)
+    }
+
+    #[cold]
+    fn wait(&mut self, cx: &mut Context<'_>) -> Option<Ending> {
+        let next = self.limits.next();
+        self.timeless = next.is_none();
+        if self.alarm.poll(cx, next).is_pending() {
             return None;
         }
         self.expired()
-    }
-
-    /// The body has come to its end, or failed.
-    #[cold]
-    fn over(mut self, last: &Poll<Option<Result<Frame<Bytes>, BoxError>>>) {
-        if let Some(alone) = self.alone.take() {
-            match last {
-                Poll::Ready(Some(Err(error))) => alone.failed(&**error),
-                _ => alone.complete(),
-            }
-        }
     }
 
     /// Starts the clocks that count from the last frame: at the first look after it, so that time in
@@ -233,6 +241,17 @@ impl Watch {
             attempt.end(Outcome::Timeout(expired.clock), at);
         });
         Some(Ending::Expired(error))
+    }
+}
+
+/// The body has come to its end, or failed.
+#[cold]
+fn over(watch: &mut Option<Watch>, error: Option<&(dyn StdError + 'static)>) {
+    if let Some(alone) = watch.take().and_then(|mut watch| watch.alone.take()) {
+        match error {
+            Some(error) => alone.failed(error),
+            None => alone.complete(),
+        }
     }
 }
 

@@ -6,12 +6,12 @@ use tokio::time::{Duration, Instant};
 
 /// Which clock runs out when, in nanoseconds after the attempt's start.
 ///
-/// What has been reached is set to never, so that it can run out no more. The next instant is kept, so that
-/// a frame which restarts nothing costs nothing.
+/// What has been reached is set to never, so that it can run out no more. A frame only moves ends away:
+/// whoever waits for the next end need not ask for it again until something [was brought
+/// forward](Self::take_sooner).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     started: Instant,
-    next: u64,
     headers: u64,
     first_token: u64,
     attempt: u64,
@@ -19,14 +19,16 @@ pub(super) struct Limits {
     liveness: Since,
     /// When the head came, until the body is looked at for the first time.
     head: u64,
+    /// The next end may be earlier than it was.
+    sooner: bool,
 }
 
 /// A clock that something restarts.
 #[derive(Clone, Copy, Debug)]
 struct Since {
     limit: u64,
-    /// Never while there is nothing to count from.
-    from: u64,
+    /// As it was read: it is restarted far more often than asked for.
+    from: Option<Instant>,
 }
 
 /// A clock that ran out.
@@ -48,35 +50,29 @@ impl Limits {
         let limit = |clock| clocks.limit(clock).map_or(NEVER, nanos);
         let since = |clock| Since {
             limit: limit(clock),
-            from: NEVER,
+            from: None,
         };
         let end = end.map_or(NEVER, |end| nanos(end.saturating_duration_since(started)));
-        let mut limits = Self {
+        Self {
             started,
-            next: NEVER,
             headers: limit(Clock::Headers),
             first_token: limit(Clock::FirstToken),
             attempt: limit(Clock::Attempt).min(end),
             idle: since(Clock::Idle),
             liveness: since(Clock::Liveness),
             head: NEVER,
-        };
-        limits.find_next();
-        limits
+            sooner: true,
+        }
     }
 
     pub(super) fn headers_came(&mut self, now: Instant) {
         self.headers = NEVER;
-        self.head = nanos(now.saturating_duration_since(self.started));
-        self.find_next();
+        self.head = self.since_start(now);
     }
 
     #[inline]
     pub(super) fn first_token_came(&mut self) {
-        if self.first_token != NEVER {
-            self.first_token = NEVER;
-            self.find_next();
-        }
+        self.first_token = NEVER;
     }
 
     /// The answer has ended: what follows is the connection's business.
@@ -84,25 +80,28 @@ impl Limits {
         self.first_token = NEVER;
         self.idle.limit = NEVER;
         self.liveness.limit = NEVER;
-        self.attempt = nanos((now + LINGER).saturating_duration_since(self.started));
-        self.find_next();
+        self.attempt = self.since_start(now + LINGER);
+        self.sooner = true;
     }
 
     /// A frame has come before `now`; a semantic one perhaps.
+    #[inline]
     pub(super) fn restart(&mut self, now: Instant, semantic: bool) {
-        let now = nanos(now.saturating_duration_since(self.started));
         if self.head != NEVER {
-            // The time in which nobody looked is not the server's.
-            self.first_token = self
-                .first_token
-                .saturating_add(now.saturating_sub(self.head));
-            self.head = NEVER;
+            self.first_look(now);
         }
-        self.liveness.from = now;
+        self.sooner |= self.liveness.restart(now);
         if semantic {
-            self.idle.from = now;
+            self.sooner |= self.idle.restart(now);
         }
-        self.find_next();
+    }
+
+    /// The time in which nobody looked is not the server's.
+    #[cold]
+    fn first_look(&mut self, now: Instant) {
+        let unseen = self.since_start(now).saturating_sub(self.head);
+        self.first_token = self.first_token.saturating_add(unseen);
+        self.head = NEVER;
     }
 
     /// Whether a frame restarts any clock at all.
@@ -113,57 +112,59 @@ impl Limits {
             || (self.head != NEVER && self.first_token != NEVER)
     }
 
-    /// The next instant at which one runs out.
+    /// Whether the next end may be earlier than when this was asked last.
     #[inline]
+    pub(super) fn take_sooner(&mut self) -> bool {
+        std::mem::take(&mut self.sooner)
+    }
+
+    /// The next instant at which one runs out.
     pub(super) fn next(&self) -> Option<Instant> {
-        if self.next == NEVER {
+        let next = self.ends().into_iter().map(|(_, _, end)| end).min()?;
+        if next == NEVER {
             return None;
         }
-        self.started.checked_add(Duration::from_nanos(self.next))
+        self.started.checked_add(Duration::from_nanos(next))
     }
 
     /// The clock that has run out at `now`; the one that did so first, if there are two.
     pub(super) fn expired(&self, now: Instant) -> Option<Expired> {
-        let now = nanos(now.saturating_duration_since(self.started));
-        if self.next > now {
-            return None;
-        }
-        self.ends()
-            .into_iter()
-            .min_by_key(|(_, _, end)| *end)
-            .map(|(clock, limit, end)| Expired {
-                clock,
-                limit: Duration::from_nanos(limit),
-                elapsed: Duration::from_nanos(now.saturating_sub(end.saturating_sub(limit))),
-            })
-    }
-
-    fn find_next(&mut self) {
-        self.next = self
-            .headers
-            .min(self.first_token)
-            .min(self.attempt)
-            .min(self.idle.end())
-            .min(self.liveness.end());
+        let now = self.since_start(now);
+        let (clock, limit, end) = self.ends().into_iter().min_by_key(|(_, _, end)| *end)?;
+        (end <= now).then(|| Expired {
+            clock,
+            limit: Duration::from_nanos(limit),
+            elapsed: Duration::from_nanos(now.saturating_sub(end.saturating_sub(limit))),
+        })
     }
 
     /// Each clock with its limit and its end.
     fn ends(&self) -> [(Clock, u64, u64); 5] {
+        let since = |clock, since: Since| {
+            let from = since.from.map_or(NEVER, |from| self.since_start(from));
+            (clock, since.limit, from.saturating_add(since.limit))
+        };
         [
             (Clock::Headers, self.headers, self.headers),
             (Clock::FirstToken, self.first_token, self.first_token),
             (Clock::Attempt, self.attempt, self.attempt),
-            (Clock::Idle, self.idle.limit, self.idle.end()),
-            (Clock::Liveness, self.liveness.limit, self.liveness.end()),
+            since(Clock::Idle, self.idle),
+            since(Clock::Liveness, self.liveness),
         ]
+    }
+
+    fn since_start(&self, at: Instant) -> u64 {
+        nanos(at.saturating_duration_since(self.started))
     }
 }
 
 // === impl Since ===
 
 impl Since {
-    fn end(self) -> u64 {
-        self.from.saturating_add(self.limit)
+    /// Whether it runs for the first time.
+    #[inline]
+    fn restart(&mut self, now: Instant) -> bool {
+        self.from.replace(now).is_none()
     }
 }
 

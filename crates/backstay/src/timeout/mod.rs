@@ -54,7 +54,7 @@
 //!
 //! Time in which the consumer did not poll is never held against the server: the body is polled first, the
 //! clock is looked at only when it is pending, and the time between the head and the first poll of the body
-//! is added to `first_token`. Only `attempt` is absolute.
+//! is added to `first_token`. `headers` and `attempt` are absolute.
 //!
 //! # On expiry
 //!
