@@ -47,7 +47,7 @@ use tower_service::Service;
 /// # Ok(())
 /// # }
 /// ```
-pub struct Client<B> {
+pub struct Client<B = backstay::Body> {
     shared: Arc<Shared<B>>,
 }
 

@@ -270,6 +270,7 @@ async fn a_body_dropped_at_its_marker_is_read_to_its_end() {
     {}
     drop(body);
     tokio::time::sleep(Duration::from_millis(30)).await;
+    assert_eq!(upstream.ended(), 1);
     assert_eq!(upstream.live(), 0);
     assert_eq!(shared.attempts()[0].outcome, Outcome::Complete);
     assert_eq!(shared.attempts()[0].notes, [Note::Lingered]);
@@ -307,6 +308,33 @@ async fn the_commit_point_is_the_users() {
         assert_eq!(Instant::now() - start, seconds(after));
         let (_, error) = read(response.into_body()).await;
         assert_eq!(error.is_none(), attempts == 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trail_says_when_the_answer_was_let_through() {
+    for (point, after) in [
+        (Commit::Head, 0),
+        (Commit::FirstContent, 1),
+        (Commit::End, 4),
+    ] {
+        let upstream = Upstream::new([Answer::events(vec![
+            role(),
+            wait(1),
+            token("a"),
+            wait(3),
+            finish(),
+            done(),
+        ])]);
+        let service = stack(Targets::new("a").then("b").retries(0), &upstream);
+        let mut request = chat();
+        request.extensions_mut().insert(point);
+        let response = send(&service, request).await.unwrap();
+        let trail = response.extensions().get::<Trail>().cloned().unwrap();
+        assert!(read(response.into_body()).await.1.is_none());
+        let attempt = &trail.attempts()[0];
+        assert_eq!(attempt.first_token, Some(seconds(1)), "{point:?}");
+        assert_eq!(attempt.committed, Some(seconds(after)), "{point:?}");
     }
 }
 
@@ -386,6 +414,30 @@ async fn without_a_reserve_silent_targets_take_their_clock_until_the_deadline() 
         (&*passed[0].target, passed[0].reason),
         ("c", Reason::Deadline)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_has_clocks_of_its_own_and_the_request_goes_first() {
+    for (of_request, expected) in [(None, [2, 5]), (Some(3), [3, 3])] {
+        let upstream = Upstream::new([Answer::hang()]);
+        let hasty = Target::model("a").timeouts(Timeouts::new().headers(seconds(2)));
+        let targets = Targets::new(hasty).then("b").retries(0);
+        let clocks = Timeouts::new().headers(seconds(5));
+        let mut request = chat();
+        if let Some(limit) = of_request {
+            let clocks = Timeouts::new().headers(seconds(limit));
+            request.extensions_mut().insert(clocks);
+        }
+        let error = send(&stack_with(targets, clocks, &upstream), request)
+            .await
+            .unwrap_err();
+        let lengths: Vec<_> = trail_of(&error)
+            .attempts()
+            .iter()
+            .map(|attempt| (attempt.ended.unwrap() - attempt.started).as_secs())
+            .collect();
+        assert_eq!(lengths, expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]

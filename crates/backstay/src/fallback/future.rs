@@ -199,7 +199,7 @@ where
             match step {
                 Step::Go(stage) => rest.stage = stage,
                 Step::Commit(hold, ended) => {
-                    rest.commit(call, ended);
+                    rest.commit(call, hold.is_due_to_the_last_moment(call), ended);
                     let held = this.call.take();
                     return Poll::Ready(Ok(let_through(hold, ended, held)));
                 }
@@ -389,16 +389,15 @@ where
         }
     }
 
-    fn commit(&mut self, call: &Call, ended: bool) {
-        // A body that is all there was read a moment ago; else the head came just now, or the event that
-        // is committed at did.
+    fn commit(&mut self, call: &Call, at_last_moment: bool, ended: bool) {
+        // The head or the event that is committed at came just now: no need to look at the clock again.
         if ended {
             let now = Instant::now();
             call.mark(Moment::Commit, now);
             call.mark(Moment::Complete, now);
             call.end(now);
         } else {
-            let at = call.last_moment();
+            let at = call.last_moment().filter(|_| at_last_moment);
             call.mark(Moment::Commit, at.unwrap_or_else(Instant::now));
         }
         tracing::trace!(attempt.target = &*self.course.route().name, "committed");

@@ -100,6 +100,15 @@ where
         self.point = Commit::Head;
     }
 
+    /// Whether the head or the first output let it through, and not the end or a bound, which come later.
+    pub(super) fn is_due_to_the_last_moment(&self, call: &Call) -> bool {
+        match self.point {
+            Commit::Head => true,
+            Commit::FirstContent => call.signals().has(Signals::OUTPUT),
+            Commit::End => false,
+        }
+    }
+
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,

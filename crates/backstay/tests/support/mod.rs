@@ -46,6 +46,7 @@ struct Inner {
     seen: Mutex<Vec<Seen>>,
     live_futures: Arc<AtomicUsize>,
     live_bodies: Arc<AtomicUsize>,
+    ended_bodies: Arc<AtomicUsize>,
 }
 
 #[derive(Clone, Debug)]
@@ -170,6 +171,7 @@ impl Upstream {
             seen: Mutex::default(),
             live_futures: Arc::default(),
             live_bodies: Arc::default(),
+            ended_bodies: Arc::default(),
         }))
     }
 
@@ -179,6 +181,11 @@ impl Upstream {
 
     pub fn attempts(&self) -> usize {
         self.0.seen.lock().len()
+    }
+
+    /// Bodies that were read to their end.
+    pub fn ended(&self) -> usize {
+        self.0.ended_bodies.load(SeqCst)
     }
 
     /// Response futures and bodies that are neither finished nor dropped.
@@ -234,6 +241,7 @@ where
             let mut response = Response::new(ScriptedBody {
                 steps: answer.steps.into(),
                 sleep: None,
+                ended: inner.ended_bodies.clone(),
                 _count: Count::new(&inner.live_bodies),
             });
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
@@ -248,6 +256,7 @@ where
 pub struct ScriptedBody {
     steps: VecDeque<Step>,
     sleep: Option<Pin<Box<Sleep>>>,
+    ended: Arc<AtomicUsize>,
     _count: Count,
 }
 
@@ -268,7 +277,10 @@ impl HttpBody for ScriptedBody {
                 this.sleep = None;
             }
             match this.steps.front() {
-                None => return Poll::Ready(None),
+                None => {
+                    this.ended.fetch_add(1, SeqCst);
+                    return Poll::Ready(None);
+                }
                 Some(Step::Hang) => return Poll::Pending,
                 _ => {}
             }
