@@ -39,7 +39,7 @@ use crate::{
     servers::{Fallback, Server, Servers},
     stack::{Limits, Stacks},
 };
-use backstay::BoxError;
+use backstay::{BoxError, Deadline, fallback::Commit};
 use backstay_mock::Mock;
 use clap::Parser;
 use std::process::ExitCode;
@@ -88,6 +88,9 @@ struct Arguments {
     /// Seconds until an attempt's first token is due
     #[arg(long, default_value_t = 6.0, value_parser = seconds)]
     first_token: f64,
+    /// Show nothing until the answer is whole, so that one that is cut or stalls falls over too
+    #[arg(long, requires = "base_url")]
+    whole: bool,
     /// Let plain http leave this machine
     #[arg(long)]
     allow_http: bool,
@@ -141,6 +144,8 @@ async fn run(arguments: &Arguments, token: &CancellationToken) -> Result<bool, B
     let stacks = Stacks::new(&client, &servers, limits)?;
     let embedder = Embedder::new(servers.embeddings.clone(), servers.embedding_model.clone());
     let prepared = seed::prepare(&stacks, &embedder, &servers.vectors, &arguments.collection);
+    // Before the question, so with a budget of its own.
+    let prepared = Deadline::after(limits.budget).scope(prepared);
     let Some(collection) = token.run_until_cancelled(prepared).await.transpose()? else {
         stacks.hooks.wait(HOOKS_WAIT).await;
         return Ok(false);
@@ -156,7 +161,7 @@ async fn run(arguments: &Arguments, token: &CancellationToken) -> Result<bool, B
         text: &arguments.question,
         name: "question",
         token: token.clone(),
-        commit: None,
+        commit: arguments.whole.then_some(Commit::End),
     };
     let asked = show::ask(&mut screen, &research, &question, None).await?;
     Ok(asked.result.is_ok() && !asked.is_cancelled())

@@ -9,7 +9,7 @@ use crate::{
     sse::TextStream,
     stack::Stacks,
 };
-use backstay::{Body, BoxError, Deadline, Error, Labels, Trail, fallback::Commit};
+use backstay::{Body, BoxError, Deadline, Error, Labels, Timeouts, Trail, fallback::Commit};
 use http::Request;
 use serde_json::json;
 use std::ops::ControlFlow::{self, Continue};
@@ -148,7 +148,17 @@ impl Research<'_> {
         F: FnMut(Told<'_>) -> ControlFlow<()>,
     {
         let at = Instant::now();
-        let request = question.mark("answer", self.prompt(question, notes)?);
+        let mut request = question.mark("answer", self.prompt(question, notes)?);
+        if let Some(commit) = question.commit {
+            request.extensions_mut().insert(commit);
+            if commit == Commit::End {
+                // While nothing is shown another model can still be asked, if there is time left to.
+                let attempt = self.stacks.limits.held_attempt;
+                request
+                    .extensions_mut()
+                    .insert(Timeouts::new().attempt(attempt));
+            }
+        }
         let mut answer = Answer::default();
         let called = self.stream(request, at, &mut answer, tell).await;
         // The trail is complete only now: the body has ended, or has been dropped.
@@ -219,7 +229,7 @@ impl Research<'_> {
 // === impl Question ===
 
 impl Question<'_> {
-    /// What the layers read of a request: whose it is, what cancels it, and when it may be shown.
+    /// What the layers read of a request: whose it is, and what cancels it.
     fn mark(&self, step: &'static str, mut request: Request<Body>) -> Request<Body> {
         let labels = Labels::new()
             .with("step", step)
@@ -227,9 +237,6 @@ impl Question<'_> {
         let extensions = request.extensions_mut();
         extensions.insert(labels);
         extensions.insert(self.token.clone());
-        if let Some(commit) = self.commit.filter(|_| step == "answer") {
-            extensions.insert(commit);
-        }
         request
     }
 }

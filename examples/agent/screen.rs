@@ -72,7 +72,8 @@ impl Screen {
         for piece in text.split_inclusive([' ', '\n']) {
             let word = piece.trim_end_matches([' ', '\n']);
             let length = word.chars().count();
-            if self.column > 0 && self.column + self.spaces + length > self.width {
+            // A token is often a part of a word: a line ends only where there was space.
+            if self.spaces > 0 && self.column + self.spaces + length > self.width {
                 writeln!(out)?;
                 self.column = 0;
             }

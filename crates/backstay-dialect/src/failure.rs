@@ -110,6 +110,8 @@ impl FailureClass {
             429 => Self::RateLimit,
             503 | 529 => Self::Overloaded,
             400..=499 => Self::Caller,
+            // The server will not learn it by being asked again.
+            501 | 505 => Self::Unknown,
             500..=599 => Self::Server,
             _ => Self::Unknown,
         }

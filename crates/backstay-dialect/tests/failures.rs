@@ -50,6 +50,7 @@ fn openai() {
             (429, "", RateLimit, None),
             (498, "", Overloaded, None),
             (500, "", Server, None),
+            (501, "", Unknown, None),
             (502, HTML, Server, None),
             (503, HTML, Overloaded, None),
             (504, "", Timeout, None),
