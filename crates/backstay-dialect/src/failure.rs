@@ -44,7 +44,7 @@ pub enum FailureClass {
     ContentPolicy,
     /// The request is wrong, and would be wrong anywhere.
     Caller,
-    /// Nothing that is known, such as a redirect.
+    /// Nothing that is known: a redirect say, or a 501, which asking again does not change.
     Unknown,
 }
 

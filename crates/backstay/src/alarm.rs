@@ -154,4 +154,19 @@ mod tests {
         .unwrap();
         assert_eq!(Instant::now(), at);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn tells_whom_it_will_wake() {
+        let at = Instant::now() + Duration::from_secs(1);
+        let mut alarm = Alarm::default();
+        let mut first = tokio_test::task::spawn(());
+        let mut second = tokio_test::task::spawn(());
+        first.enter(|cx, _| assert!(!alarm.will_wake(cx)));
+        first.enter(|cx, _| assert!(alarm.poll(cx, Some(at)).is_pending()));
+        first.enter(|cx, _| assert!(alarm.will_wake(cx)));
+        second.enter(|cx, _| assert!(!alarm.will_wake(cx)));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        // It has gone off: nobody is woken until it is polled again.
+        first.enter(|cx, _| assert!(!alarm.will_wake(cx)));
+    }
 }

@@ -472,6 +472,28 @@ async fn a_reserve_leaves_time_for_untried_targets() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reserve_is_of_no_use_after_commit_and_ends_nothing() {
+    let upstream = Upstream::new([Answer::events(vec![
+        token("a"),
+        wait(7),
+        token("b"),
+        finish(),
+        done(),
+    ])]);
+    let service = ServiceBuilder::new()
+        .deadline(seconds(10))
+        .unwrap()
+        .fallback(Targets::new("a").then("b").reserve(seconds(5)))
+        .unwrap()
+        .timeouts(Timeouts::new())
+        .unwrap()
+        .service(upstream.clone());
+    let response = send(&service, chat()).await.unwrap();
+    assert!(read(response.into_body()).await.1.is_none());
+    assert_eq!(upstream.attempts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reserve_above_what_is_left_is_shared() {
     let upstream = Upstream::new([Answer::hang()]);
     let service = ServiceBuilder::new()

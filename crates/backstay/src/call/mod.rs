@@ -246,6 +246,11 @@ impl Call {
         }
     }
 
+    /// After commit no other target needs the time that was kept for it.
+    pub(crate) fn lift_attempt_limit(&self) {
+        self.0.attempt_limit.set(self.0.started, None);
+    }
+
     /// Writes how long the call took; the first time stands.
     pub(crate) fn end(&self, now: Instant) {
         self.0.ended.lower(self.0.started, now);

@@ -4,13 +4,15 @@ use super::{guard::Guard, token::Tokens};
 use crate::{
     FRAMES_BETWEEN_LOOKS,
     error::{BoxError, Error},
+    observe::{Polled, pass},
 };
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, SizeHint};
 use pin_project_lite::pin_project;
 use std::{
     fmt,
+    mem::ManuallyDrop,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 pin_project! {
@@ -57,6 +59,56 @@ impl<B: Body> CancelBody<B> {
     }
 }
 
+impl<B: Body> CancelBody<B> {
+    /// The end, however it comes, and a look at the tokens.
+    #[cold]
+    #[inline(never)]
+    fn rest<D, E: Into<BoxError>>(self: Pin<&mut Self>, polled: Polled<D, E>) -> Polled<D> {
+        let polled = polled.map_err(Into::into);
+        let mut this = self.project();
+        let fired = match &polled {
+            Poll::Ready(Some(Ok(_))) => {
+                let (Some(inner), Some(guard)) = (&*this.inner, &*this.guard) else {
+                    return polled;
+                };
+                if inner.is_end_stream() {
+                    // A consumer that knows the length does not come back for the end. What is inside
+                    // goes first, so that its last words are in the trail.
+                    this.inner.set(None);
+                    complete(this.guard);
+                    false
+                } else if guard.has_seen_end() {
+                    // Whatever becomes of the connection now, the answer is there.
+                    complete(this.guard);
+                    false
+                } else {
+                    *this.frames % FRAMES_BETWEEN_LOOKS == 0 && this.tokens.have_fired()
+                }
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.inner.set(None);
+                if let Some(guard) = this.guard.take() {
+                    guard.failed(&**error);
+                }
+                false
+            }
+            Poll::Ready(None) => {
+                this.inner.set(None);
+                complete(this.guard);
+                false
+            }
+            // Only a token brings it here.
+            Poll::Pending => true,
+        };
+        if !fired {
+            return polled;
+        }
+        let error = this.guard.as_ref().and_then(Guard::token_fired);
+        this.inner.set(None);
+        Poll::Ready(token_fired(this.guard, error).map(Err))
+    }
+}
+
 impl<B> Body for CancelBody<B>
 where
     B: Body,
@@ -65,58 +117,34 @@ where
     type Data = B::Data;
     type Error = BoxError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
-        let mut this = self.project();
-        let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
+    #[inline(always)]
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<B::Data> {
+        let this = self.as_mut().project();
+        let Some(mut inner) = this.inner.as_pin_mut() else {
             return Poll::Ready(None);
         };
-        match inner.as_mut().poll_frame(cx) {
+        let polled = ManuallyDrop::new(inner.as_mut().poll_frame(cx));
+        let usual = match &*polled {
             Poll::Ready(Some(Ok(frame))) => {
                 *this.frames = this.frames.wrapping_add(1);
-                let look = *this.frames % FRAMES_BETWEEN_LOOKS == 0;
-                if let Some(guard) = this.guard {
-                    if inner.is_end_stream() {
-                        // A consumer that knows the length does not come back for the end. What is inside
-                        // goes first, so that its last words are in the trail.
-                        this.inner.set(None);
-                        complete(this.guard);
-                    } else if guard.has_seen_end() {
-                        // Whatever becomes of the connection now, the answer is there.
-                        complete(this.guard);
-                    } else if look && this.tokens.have_fired() {
-                        let error = guard.token_fired();
-                        this.inner.set(None);
-                        return Poll::Ready(token_fired(this.guard, error).map(Err));
-                    }
-                }
-                return Poll::Ready(Some(Ok(frame)));
+                frame.is_data()
+                    && *this.frames % FRAMES_BETWEEN_LOOKS != 0
+                    && this
+                        .guard
+                        .as_ref()
+                        .is_none_or(|guard| !guard.has_seen_end() && !inner.is_end_stream())
             }
-            Poll::Ready(Some(Err(error))) => {
-                let error = error.into();
-                this.inner.set(None);
-                if let Some(guard) = this.guard.take() {
-                    guard.failed(&*error);
-                }
-                return Poll::Ready(Some(Err(error)));
+            Poll::Pending if this.guard.is_none() || this.tokens.poll(cx).is_pending() => {
+                return Poll::Pending;
             }
-            Poll::Ready(None) => {
-                this.inner.set(None);
-                complete(this.guard);
-                return Poll::Ready(None);
-            }
-            Poll::Pending => {
-                if this.guard.is_none() {
-                    return Poll::Pending;
-                }
-                ready!(this.tokens.poll(cx));
-            }
+            Poll::Pending => false,
+            Poll::Ready(_) => false,
+        };
+        if usual {
+            pass(ManuallyDrop::into_inner(polled))
+        } else {
+            self.rest(ManuallyDrop::into_inner(polled))
         }
-        let error = this.guard.as_ref().and_then(Guard::token_fired);
-        this.inner.set(None);
-        Poll::Ready(token_fired(this.guard, error).map(Err))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,13 +1,20 @@
 //! The body: the same timer to the last frame.
 
 use super::{Deadline, future::passed};
-use crate::{FRAMES_BETWEEN_LOOKS, alarm::Alarm, call::Held, error::BoxError, observe::Signals};
-use http_body::{Body, Frame, SizeHint};
+use crate::{
+    FRAMES_BETWEEN_LOOKS,
+    alarm::Alarm,
+    call::Held,
+    error::BoxError,
+    observe::{Polled, Signals, pass},
+};
+use http_body::{Body, SizeHint};
 use pin_project_lite::pin_project;
 use std::{
     fmt,
+    mem::ManuallyDrop,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 use tokio::time::Instant;
 
@@ -38,28 +45,44 @@ impl<B> DeadlineBody<B> {
         }
     }
 
-    /// What is inside is dropped first, so that it can write into the trail why it ended. An answer that
-    /// has shown its end marker is complete; only its connection was waited for.
+    /// A look at the clock, the end, or a failure.
     #[cold]
-    fn expire(self: Pin<&mut Self>) -> Option<BoxError> {
+    #[inline(never)]
+    fn rest<D, E: Into<BoxError>>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        polled: Polled<D, E>,
+    ) -> Polled<D> {
+        let polled = polled.map_err(Into::into);
         let mut this = self.project();
+        let over = match &polled {
+            Poll::Ready(Some(Ok(_))) => {
+                *this.frames % FRAMES_BETWEEN_LOOKS == 0
+                    && this.call.is_some()
+                    && this.deadline.has_passed(Instant::now())
+            }
+            Poll::Pending => this.alarm.poll(cx, this.deadline.instant()).is_ready(),
+            Poll::Ready(_) => {
+                // Nothing follows: the upstream and the call are let go.
+                this.inner.set(None);
+                if let Some(call) = this.call.take() {
+                    call.end(Instant::now());
+                }
+                false
+            }
+        };
+        if !over {
+            return polled;
+        }
+        // An answer that has shown its end marker is complete; only its connection was waited for.
         let error = this.call.as_ref().and_then(|call| {
             let complete = call.signals().has(Signals::ENDED);
             (!complete).then(|| passed(call, *this.deadline).into())
         });
+        // What is inside is dropped first, so that it can write into the trail why it ended.
         this.inner.set(None);
         *this.call = None;
-        error
-    }
-
-    /// Nothing follows: the upstream and the call are let go.
-    #[cold]
-    fn end(self: Pin<&mut Self>) {
-        let mut this = self.project();
-        this.inner.set(None);
-        if let Some(call) = this.call.take() {
-            call.end(Instant::now());
-        }
+        Poll::Ready(error.map(Err))
     }
 }
 
@@ -71,40 +94,30 @@ where
     type Data = B::Data;
     type Error = BoxError;
 
-    #[inline]
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+    // Not inlined: the compiler keeps a frame in registers through two layers, but not through four.
+    #[inline(never)]
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<B::Data> {
         let this = self.as_mut().project();
         let Some(inner) = this.inner.as_pin_mut() else {
             return Poll::Ready(None);
         };
-        match inner.poll_frame(cx) {
+        let polled = ManuallyDrop::new(inner.poll_frame(cx));
+        let usual = match &*polled {
             Poll::Ready(Some(Ok(frame))) => {
                 *this.frames = this.frames.wrapping_add(1);
-                let flood = *this.frames % FRAMES_BETWEEN_LOOKS == 0;
-                if !(flood && this.call.is_some() && this.deadline.has_passed(Instant::now())) {
-                    return Poll::Ready(Some(Ok(frame)));
-                }
+                frame.is_data() && *this.frames % FRAMES_BETWEEN_LOOKS != 0
             }
-            Poll::Ready(Some(Err(error))) => {
-                let error = error.into();
-                self.end();
-                return Poll::Ready(Some(Err(error)));
+            Poll::Pending if this.alarm.will_wake(cx) || this.deadline.instant().is_none() => {
+                return Poll::Pending;
             }
-            Poll::Ready(None) => {
-                self.end();
-                return Poll::Ready(None);
-            }
-            Poll::Pending => {
-                if this.alarm.will_wake(cx) {
-                    return Poll::Pending;
-                }
-                ready!(this.alarm.poll(cx, this.deadline.instant()));
-            }
+            Poll::Pending => false,
+            Poll::Ready(_) => false,
+        };
+        if usual {
+            pass(ManuallyDrop::into_inner(polled))
+        } else {
+            self.rest(cx, ManuallyDrop::into_inner(polled))
         }
-        Poll::Ready(self.expire().map(Err))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::{
     alarm::Alarm,
     call::{Held, Moment, Over},
     error::{BoxError, Error, ErrorKind},
-    observe::{Content, LINGER, Observer, Signals},
+    observe::{Content, LINGER, Observer, Polled, Signals, pass},
     trail::{Note, Outcome},
 };
 use backstay_dialect::JsonEnd;
@@ -18,8 +18,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::{
     fmt,
+    mem::ManuallyDrop,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 use tokio::time::Instant;
 
@@ -59,8 +60,6 @@ enum Stage {
     /// Nothing follows.
     Over,
 }
-
-type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 // === impl FallbackBody ===
 
@@ -168,7 +167,7 @@ where
     }
 
     #[cold]
-    fn ended(&mut self) -> Polled {
+    fn ended(&mut self) -> Polled<Bytes> {
         let Some(live) = &mut self.live else {
             self.inner = None;
             return Poll::Ready(None);
@@ -190,7 +189,7 @@ where
     }
 
     #[cold]
-    fn broke(&mut self, error: BoxError) -> Polled {
+    fn broke(&mut self, error: BoxError) -> Polled<Bytes> {
         let error = match &mut self.live {
             // The answer is whole; what becomes of its connection is nobody's business.
             Some(live) if matches!(live.stage, Stage::Ended(_)) => None,
@@ -208,9 +207,50 @@ where
         Poll::Ready(error.map(Err))
     }
 
-    /// What is not the arrival of the next frame.
+    /// The end, however it comes.
     #[cold]
-    fn poll_aside(&mut self, cx: &mut Context<'_>) -> Option<Polled> {
+    #[inline(never)]
+    fn rest<E: Into<BoxError>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Polled<Bytes, E>,
+    ) -> Polled<Bytes> {
+        let polled = polled.map_err(Into::into);
+        match polled {
+            Poll::Ready(Some(Ok(_))) => {
+                if let (Some(inner), Some(live)) = (&self.inner, &mut self.live) {
+                    if live.has_just_ended() {
+                        self.marker_came(cx);
+                    } else if matches!(live.stage, Stage::Open) && inner.is_end_stream() {
+                        self.length_reached();
+                    }
+                }
+                polled
+            }
+            Poll::Ready(Some(Err(error))) => self.broke(error),
+            Poll::Ready(None) => self.ended(),
+            Poll::Pending => polled,
+        }
+    }
+
+    /// A frame that was held, or what is left to do after the last one.
+    #[cold]
+    #[inline(never)]
+    fn poll_aside(&mut self, cx: &mut Context<'_>) -> Polled<Bytes> {
+        if let Some(polled) = self.before_rest(cx) {
+            return polled;
+        }
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(&mut *inner).poll_frame(cx).map_err(Into::into);
+        if let (Poll::Ready(Some(Ok(frame))), Some(live)) = (&polled, &mut self.live) {
+            live.passes(frame);
+        }
+        self.rest(cx, polled)
+    }
+
+    fn before_rest(&mut self, cx: &mut Context<'_>) -> Option<Polled<Bytes>> {
         if let Some(frame) = self.frames.pop() {
             return Some(Poll::Ready(Some(Ok(frame))));
         }
@@ -259,31 +299,28 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
-    #[inline]
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+    #[inline(always)]
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<Bytes> {
         let this = self.get_mut();
-        if !this.flows()
-            && let Some(polled) = this.poll_aside(cx)
-        {
-            return polled;
+        if !this.flows() {
+            return this.poll_aside(cx);
         }
         let Some(inner) = &mut this.inner else {
             return Poll::Ready(None);
         };
-        match ready!(Pin::new(&mut *inner).poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                if let Some(live) = &mut this.live {
-                    live.frame(&frame);
-                    if live.has_just_ended() {
-                        this.marker_came(cx);
-                    } else if inner.is_end_stream() && matches!(live.stage, Stage::Open) {
-                        this.length_reached();
-                    }
-                }
-                Poll::Ready(Some(Ok(frame)))
+        let polled = ManuallyDrop::new(Pin::new(&mut *inner).poll_frame(cx));
+        let usual = match (&*polled, &mut this.live) {
+            (Poll::Ready(Some(Ok(frame))), Some(live)) => {
+                live.passes(frame) && frame.is_data() && !inner.is_end_stream()
             }
-            Some(Err(error)) => this.broke(error.into()),
-            None => this.ended(),
+            (Poll::Ready(Some(Ok(frame))), None) => frame.is_data(),
+            (Poll::Pending, _) => return Poll::Pending,
+            (Poll::Ready(_), _) => false,
+        };
+        if usual {
+            pass(ManuallyDrop::into_inner(polled))
+        } else {
+            this.rest(cx, ManuallyDrop::into_inner(polled))
         }
     }
 
@@ -338,24 +375,28 @@ impl<R> Drop for FallbackBody<R> {
 // === impl Live ===
 
 impl<R> Live<R> {
+    /// Looks at a frame; false when it is the last one, or the last before an error.
     #[inline]
-    fn frame(&mut self, frame: &Frame<Bytes>) {
+    fn passes(&mut self, frame: &Frame<Bytes>) -> bool {
         if let Some(observer) = &mut self.observer {
             observer.frame(&self.call, frame);
         }
         match self.content {
             Content::Events => {
-                if self.call.signals().has(Signals::ERROR) {
+                let signals = self.call.signals();
+                if signals.has(Signals::ERROR) {
                     self.stage = Stage::Broken;
                 }
+                !signals.has(Signals::ERROR | Signals::ENDED)
             }
             Content::Json => {
                 if let (Some(json), Some(data)) = (&mut self.json, frame.data_ref()) {
                     self.bytes += data.len();
                     json.feed(data);
                 }
+                true
             }
-            Content::Opaque | Content::Encoded => {}
+            Content::Opaque | Content::Encoded => true,
         }
     }
 

@@ -401,6 +401,7 @@ where
             call.mark(Moment::Commit, at.unwrap_or_else(Instant::now));
         }
         tracing::trace!(attempt.target = &*self.course.route().name, "committed");
+        call.lift_attempt_limit();
         self.course.plan.budget.deposit();
         self.course.original = None;
     }

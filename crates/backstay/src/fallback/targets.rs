@@ -118,7 +118,8 @@ impl Targets {
         self
     }
 
-    /// Time kept for each untried target: an attempt ends at the deadline less this for each of them.
+    /// Time kept for each untried target: until its commit an attempt ends at the deadline less this for each
+    /// of them.
     /// When less is left than that, what is left is shared evenly.
     pub fn reserve(mut self, each: Duration) -> Self {
         self.reserve = each;

@@ -5,6 +5,7 @@
 
 mod content;
 mod observer;
+mod pass;
 mod signals;
 
 use tokio::time::Duration;
@@ -12,6 +13,7 @@ use tokio::time::Duration;
 pub(crate) use self::{
     content::{Content, is_encoded},
     observer::Observer,
+    pass::{Polled, pass},
     signals::{SharedSignals, Signals},
 };
 

@@ -6,7 +6,7 @@ use crate::{
     alarm::Alarm,
     call::{Claim, Held},
     error::{BoxError, Error},
-    observe::{Content, Observer, Signals},
+    observe::{Content, Observer, Polled, Signals, pass},
     trail::{Note, Outcome},
 };
 use bytes::Bytes;
@@ -14,8 +14,8 @@ use http::response::Parts;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use std::{
-    error::Error as StdError,
     fmt,
+    mem::ManuallyDrop,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -97,6 +97,45 @@ impl<B> TimeoutsBody<B> {
     }
 }
 
+impl<B> TimeoutsBody<B> {
+    /// A look at the clocks, the end, or a failure.
+    #[cold]
+    #[inline(never)]
+    fn rest<E: Into<BoxError>>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        polled: Polled<Bytes, E>,
+    ) -> Polled<Bytes> {
+        let polled = polled.map_err(Into::into);
+        let mut this = self.project();
+        let end = this.watch.as_mut().and_then(|watch| match &polled {
+            Poll::Ready(Some(Ok(_))) if watch.must_look() => {
+                watch.restart();
+                watch.expired()
+            }
+            Poll::Pending => watch.wait(cx),
+            Poll::Ready(_) => None,
+        });
+        let polled = match end {
+            Some(end) => Poll::Ready(end.into_frame()),
+            None if matches!(polled, Poll::Ready(None | Some(Err(_)))) => {
+                // Nothing follows: the upstream and the call are let go.
+                if let Some(alone) = this.watch.as_mut().and_then(|watch| watch.alone.take()) {
+                    match &polled {
+                        Poll::Ready(Some(Err(error))) => alone.failed(&**error),
+                        _ => alone.complete(),
+                    }
+                }
+                polled
+            }
+            None => return polled,
+        };
+        *this.watch = None;
+        this.inner.set(None);
+        polled
+    }
+}
+
 impl<B> Body for TimeoutsBody<B>
 where
     B: Body<Data = Bytes>,
@@ -105,41 +144,30 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
-    #[inline]
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+    #[inline(always)]
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<Bytes> {
+        let this = self.as_mut().project();
+        let Some(inner) = this.inner.as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let end = match inner.poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => match this.watch.as_mut().and_then(|w| w.frame(&frame))
-            {
-                None => return Poll::Ready(Some(Ok(frame))),
-                Some(end) => end,
-            },
-            Poll::Pending => match this.watch.as_mut().and_then(|watch| watch.pending(cx)) {
-                None => return Poll::Pending,
-                Some(end) => end,
-            },
-            Poll::Ready(Some(Err(error))) => {
-                // Nothing follows: the upstream and the call are let go.
-                let error = error.into();
-                over(this.watch, Some(&*error));
-                this.inner.set(None);
-                return Poll::Ready(Some(Err(error)));
+        let polled = ManuallyDrop::new(inner.poll_frame(cx));
+        let usual = match (&*polled, this.watch) {
+            (Poll::Ready(Some(Ok(frame))), Some(watch)) => watch.passes(frame),
+            (Poll::Ready(Some(Ok(frame))), None) => frame.is_data(),
+            (Poll::Pending, None) => return Poll::Pending,
+            (Poll::Pending, Some(watch)) => {
+                if watch.waits(cx) {
+                    return Poll::Pending;
+                }
+                false
             }
-            Poll::Ready(None) => {
-                over(this.watch, None);
-                this.inner.set(None);
-                return Poll::Ready(None);
-            }
+            (Poll::Ready(_), _) => false,
         };
-        *this.watch = None;
-        this.inner.set(None);
-        Poll::Ready(end.into_frame())
+        if usual {
+            pass(ManuallyDrop::into_inner(polled))
+        } else {
+            self.rest(cx, ManuallyDrop::into_inner(polled))
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -168,9 +196,9 @@ impl Ending {
 
 impl Watch {
     /// Notes a frame. While frames keep coming only the fixed clocks can run out, and they are looked at
-    /// now and then.
+    /// now and then: false when it is time for that, and for trailers.
     #[inline]
-    fn frame(&mut self, frame: &Frame<Bytes>) -> Option<Ending> {
+    fn passes(&mut self, frame: &Frame<Bytes>) -> bool {
         let seen = self.observer.frame(&self.call, frame);
         self.touched = true;
         if seen.has(Signals::OUTPUT) {
@@ -182,31 +210,32 @@ impl Watch {
             self.limits.answer_ended(Instant::now());
         }
         self.frames = self.frames.wrapping_add(1);
-        if self.frames % FRAMES_BETWEEN_LOOKS == 0 {
-            self.restart();
-            return self.expired();
-        }
-        None
+        frame.is_data() && !self.must_look()
     }
 
+    fn must_look(&self) -> bool {
+        self.frames % FRAMES_BETWEEN_LOOKS == 0
+    }
+
+    /// Whether the alarm will wake the task in time. Frames only move the next end away: the alarm goes
+    /// off early then, and is set again.
     #[inline]
-    fn pending(&mut self, cx: &mut Context<'_>) -> Option<Ending> {
+    fn waits(&mut self, cx: &Context<'_>) -> bool {
         self.restart();
-        // Frames only move the next end away: the alarm may go off early then, and is set again.
-        if !self.limits.take_sooner() && (self.timeless || self.alarm.will_wake(cx)) {
-            return None;
-        }
-        self.wait(cx)
+        !self.limits.take_sooner() && (self.timeless || self.alarm.will_wake(cx))
     }
 
-    #[cold]
     fn wait(&mut self, cx: &mut Context<'_>) -> Option<Ending> {
-        let next = self.limits.next();
-        self.timeless = next.is_none();
-        if self.alarm.poll(cx, next).is_pending() {
-            return None;
+        loop {
+            let next = self.limits.next();
+            self.timeless = next.is_none();
+            if self.alarm.poll(cx, next).is_pending() {
+                return None;
+            }
+            if let Some(end) = self.expired() {
+                return Some(end);
+            }
         }
-        self.expired()
     }
 
     /// Starts the clocks that count from the last frame: at the first look after it, so that time in
@@ -226,6 +255,10 @@ impl Watch {
     /// worth an error.
     #[cold]
     fn expired(&mut self) -> Option<Ending> {
+        // What was kept for untried targets is of no use to them after commit.
+        if self.call.attempt_limit().is_none() {
+            self.limits.lift_end();
+        }
         let now = Instant::now();
         let expired = self.limits.expired(now)?;
         if self.ended {
@@ -241,17 +274,6 @@ impl Watch {
             attempt.end(Outcome::Timeout(expired.clock), at);
         });
         Some(Ending::Expired(error))
-    }
-}
-
-/// The body has come to its end, or failed.
-#[cold]
-fn over(watch: &mut Option<Watch>, error: Option<&(dyn StdError + 'static)>) {
-    if let Some(alone) = watch.take().and_then(|mut watch| watch.alone.take()) {
-        match error {
-            Some(error) => alone.failed(error),
-            None => alone.complete(),
-        }
     }
 }
 
@@ -279,5 +301,146 @@ impl<B> fmt::Debug for TimeoutsBody<B> {
                 &self.watch.as_ref().map(|watch| &watch.observer),
             )
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Body as RequestBody, ServiceBuilderExt, Timeouts, timeout::Clock};
+    use http::{HeaderMap, HeaderValue, Request, Response};
+    use http_body_util::BodyExt;
+    use std::{collections::VecDeque, convert::Infallible, future::Future};
+    use tokio::time::{Duration, Sleep, sleep};
+    use tower::{ServiceBuilder, ServiceExt, service_fn};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A frame after each pause; then silence.
+    struct Slow {
+        steps: VecDeque<(Duration, Frame<Bytes>)>,
+        sleep: Option<Pin<Box<Sleep>>>,
+    }
+
+    impl Body for Slow {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let Some(pause) = self.steps.front().map(|step| step.0) else {
+                return Poll::Pending;
+            };
+            let timer = self.sleep.get_or_insert_with(|| Box::pin(sleep(pause)));
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.sleep = None;
+            Poll::Ready(self.steps.pop_front().map(|step| Ok(step.1)))
+        }
+    }
+
+    fn data() -> Frame<Bytes> {
+        Frame::data(Bytes::from_static(b"x"))
+    }
+
+    fn slow(steps: impl IntoIterator<Item = (Duration, Frame<Bytes>)>) -> Response<Slow> {
+        Response::new(Slow {
+            steps: steps.into_iter().collect(),
+            sleep: None,
+        })
+    }
+
+    async fn body(timeouts: Timeouts, response: Response<Slow>) -> TimeoutsBody<Slow> {
+        let mut response = Some(response);
+        let service = ServiceBuilder::new()
+            .timeouts(timeouts)
+            .unwrap()
+            .service(service_fn(move |_: Request<RequestBody>| {
+                std::future::ready(Ok::<_, BoxError>(response.take().unwrap()))
+            }));
+        let request = Request::post("https://api.openai.com/v1/chat/completions")
+            .body(RequestBody::from(r#"{"model":"m","stream":true}"#))
+            .unwrap();
+        service.oneshot(request).await.unwrap().into_body()
+    }
+
+    /// How many frames came, and the clock that ended them.
+    async fn read(mut body: TimeoutsBody<Slow>) -> (usize, Clock) {
+        let mut frames = 0;
+        loop {
+            match body.frame().await.unwrap() {
+                Ok(_) => frames += 1,
+                Err(error) => match Error::find(&*error).unwrap().kind() {
+                    crate::ErrorKind::Timeout(clock) => return (frames, clock),
+                    other => unreachable!("{other:?}"),
+                },
+            }
+        }
+    }
+
+    /// Idle does not run before the first token, so that the alarm is set for the attempt at first.
+    #[tokio::test(start_paused = true)]
+    async fn idle_starts_before_an_alarm_that_was_set_for_later() {
+        let token = r#"data: {"choices":[{"delta":{"content":"a"}}]}"#;
+        let token = Frame::data(Bytes::from(format!("{token}\n\n")));
+        let mut response = slow([(SECOND, token)]);
+        let events = HeaderValue::from_static("text/event-stream");
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_TYPE, events);
+        let timeouts = Timeouts::new().attempt(60 * SECOND).idle(3 * SECOND);
+        let body = body(timeouts, response).await;
+        let start = Instant::now();
+        assert_eq!(read(body).await, (1, Clock::Idle));
+        assert_eq!(Instant::now(), start + 4 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_runs_from_the_last_of_many_frames_exactly() {
+        let pause = Duration::from_millis(1700);
+        let steps = (0..100).map(|_| (pause, data()));
+        let body = body(Timeouts::new().idle(2 * SECOND), slow(steps)).await;
+        let start = Instant::now();
+        assert_eq!(read(body).await, (100, Clock::Idle));
+        assert_eq!(Instant::now(), start + 100 * pause + 2 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_task_that_polled_last_is_woken() {
+        let timeouts = Timeouts::new().idle(3 * SECOND);
+        let mut body = body(timeouts, slow([(SECOND, data())])).await;
+        let start = Instant::now();
+        assert!(body.frame().await.unwrap().is_ok());
+        let mut first = tokio_test::task::spawn(());
+        first.enter(|cx, _| assert!(Pin::new(&mut body).poll_frame(cx).is_pending()));
+        let read = tokio::spawn(read(body));
+        assert_eq!(read.await.unwrap(), (0, Clock::Idle));
+        assert_eq!(Instant::now(), start + 4 * SECOND);
+        assert!(!first.is_woken());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trailers_pass_every_layer() {
+        let service = ServiceBuilder::new()
+            .on_cancel(|_| async {})
+            .deadline(20 * SECOND)
+            .unwrap()
+            .timeouts(Timeouts::new().idle(3 * SECOND))
+            .unwrap()
+            .service(service_fn(|_: Request<RequestBody>| {
+                let mut trailers = HeaderMap::new();
+                trailers.insert("grpc-status", HeaderValue::from_static("0"));
+                let steps = [(SECOND, data()), (SECOND, Frame::trailers(trailers))];
+                std::future::ready(Ok::<_, BoxError>(slow(steps)))
+            }));
+        let request = Request::new(RequestBody::empty());
+        let response = service.oneshot(request).await.unwrap();
+        let mut body = std::pin::pin!(response.into_body());
+        assert!(body.frame().await.unwrap().unwrap().is_data());
+        let last = body.frame().await.unwrap().unwrap();
+        assert_eq!(last.trailers_ref().unwrap()["grpc-status"], "0");
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Limits {
     headers: u64,
     first_token: u64,
     attempt: u64,
+    /// What others leave the attempt: it ends no later, whatever its own clock says.
+    end: u64,
     idle: Since,
     liveness: Since,
     /// When the head came, until the body is looked at for the first time.
@@ -45,7 +47,6 @@ const NEVER: u64 = u64::MAX;
 // === impl Limits ===
 
 impl Limits {
-    /// The attempt ends no later than `end`, whatever its own clock says.
     pub(super) fn new(clocks: &Clocks, started: Instant, end: Option<Instant>) -> Self {
         let limit = |clock| clocks.limit(clock).map_or(NEVER, nanos);
         let since = |clock| Since {
@@ -57,7 +58,8 @@ impl Limits {
             started,
             headers: limit(Clock::Headers),
             first_token: limit(Clock::FirstToken),
-            attempt: limit(Clock::Attempt).min(end),
+            attempt: limit(Clock::Attempt),
+            end,
             idle: since(Clock::Idle),
             liveness: since(Clock::Liveness),
             head: NEVER,
@@ -75,12 +77,18 @@ impl Limits {
         self.first_token = NEVER;
     }
 
+    /// Nobody else needs the time any more.
+    pub(super) fn lift_end(&mut self) {
+        self.end = NEVER;
+    }
+
     /// The answer has ended: what follows is the connection's business.
     pub(super) fn answer_ended(&mut self, now: Instant) {
         self.first_token = NEVER;
         self.idle.limit = NEVER;
         self.liveness.limit = NEVER;
         self.attempt = self.since_start(now + LINGER);
+        self.end = NEVER;
         self.sooner = true;
     }
 
@@ -144,10 +152,11 @@ impl Limits {
             let from = since.from.map_or(NEVER, |from| self.since_start(from));
             (clock, since.limit, from.saturating_add(since.limit))
         };
+        let attempt = self.attempt.min(self.end);
         [
             (Clock::Headers, self.headers, self.headers),
             (Clock::FirstToken, self.first_token, self.first_token),
-            (Clock::Attempt, self.attempt, self.attempt),
+            (Clock::Attempt, attempt, attempt),
             since(Clock::Idle, self.idle),
             since(Clock::Liveness, self.liveness),
         ]
@@ -212,5 +221,24 @@ mod tests {
         let endless = Limits::new(&Clocks::new().attempt(Duration::MAX), start, None);
         assert_eq!(endless.next(), None);
         assert_eq!(endless.expired(start + 9 * SECOND), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_comes_nearer_is_told() {
+        let start = Instant::now();
+        let clocks = Clocks::new().idle(SECOND).liveness(9 * SECOND);
+        let mut limits = Limits::new(&clocks, start, None);
+        assert!(limits.take_sooner());
+        assert!(!limits.take_sooner());
+        limits.restart(start, false);
+        assert!(limits.take_sooner());
+        limits.restart(start, true);
+        assert!(limits.take_sooner());
+        limits.restart(start + SECOND, true);
+        limits.first_token_came();
+        assert!(!limits.take_sooner());
+        limits.answer_ended(start + SECOND);
+        assert!(limits.take_sooner());
+        assert_eq!(limits.next(), Some(start + SECOND + LINGER));
     }
 }
