@@ -35,7 +35,16 @@ impl Tokens {
         }))
     }
 
+    #[inline]
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Most calls have none.
+        if let [None, None] = self.0 {
+            return Poll::Pending;
+        }
+        self.poll_some(cx)
+    }
+
+    fn poll_some(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for Token { token, wait } in self.0.iter_mut().flatten() {
             let wait = wait.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
             if wait.as_mut().poll(cx).is_ready() {
