@@ -9,7 +9,7 @@ use crate::{
     sse::TextStream,
     stack::Stacks,
 };
-use backstay::{Body, BoxError, Deadline, Error, Labels, Timeouts, Trail, fallback::Commit};
+use backstay::{Body, BoxError, Deadline, Error, Labels, Trail, fallback::Commit};
 use http::Request;
 use serde_json::json;
 use std::ops::ControlFlow::{self, Continue};
@@ -151,13 +151,6 @@ impl Research<'_> {
         let mut request = question.mark("answer", self.prompt(question, notes)?);
         if let Some(commit) = question.commit {
             request.extensions_mut().insert(commit);
-            if commit == Commit::End {
-                // While nothing is shown another model can still be asked, if there is time left to.
-                let attempt = self.stacks.limits.held_attempt;
-                request
-                    .extensions_mut()
-                    .insert(Timeouts::new().attempt(attempt));
-            }
         }
         let mut answer = Answer::default();
         let called = self.stream(request, at, &mut answer, tell).await;

@@ -35,8 +35,8 @@ pub(crate) struct Stacks {
 pub(crate) struct Limits {
     pub(crate) budget: Duration,
     pub(crate) first_token: Duration,
-    /// For an answer that is held to its end: what is left then is the fallback's.
-    pub(crate) held_attempt: Duration,
+    pub(crate) primary_attempt: Duration,
+    pub(crate) fallback_attempt: Duration,
     retrieval_attempt: Duration,
     idle: Duration,
     backoff: Backoff,
@@ -71,7 +71,7 @@ impl Stacks {
         let vectors = Targets::plain(Target::named("vectors")).retries(2);
         let embeddings = Target::model(servers.embedding_model.as_str());
         Ok(Self {
-            llm: stack(llm_targets(servers), streams)?,
+            llm: stack(llm_targets(servers, &limits), streams)?,
             embeddings: stack(Targets::new(embeddings).retries(1), unary)?,
             vectors: stack(vectors, unary)?,
             limits,
@@ -81,16 +81,20 @@ impl Stacks {
     }
 }
 
-/// The model that is asked first, and the one that answers when it does not. The `first_token` clock decides
-/// between them. There is no `attempt` clock: once text was shown nothing else can be tried, and it would only
-/// end a slow answer that the budget still has time for.
-fn llm_targets(servers: &Servers) -> Targets {
-    let primary = Target::model(servers.model.as_str()).name("primary");
+/// The model that is asked first, and the one that answers when it does not. Each may take a part of the
+/// budget, and what the first leaves is the second's. The `first_token` clock is what mostly decides between
+/// them: once text is shown nothing else is tried.
+fn llm_targets(servers: &Servers, limits: &Limits) -> Targets {
+    let primary = Target::model(servers.model.as_str())
+        .name("primary")
+        .timeouts(Timeouts::new().attempt(limits.primary_attempt));
     let targets = Targets::new(primary).retries(1);
     let Some(fallback) = &servers.fallback else {
         return targets;
     };
-    let mut target = Target::model(fallback.model.as_str()).name("fallback");
+    let mut target = Target::model(fallback.model.as_str())
+        .name("fallback")
+        .timeouts(Timeouts::new().attempt(limits.fallback_attempt));
     if let Some(server) = &fallback.server {
         // Another authority never sees the primary's key; it has its own.
         target = target
@@ -117,12 +121,13 @@ pub(crate) fn client(allow_http: bool) -> Result<Client<Body>, BoxError> {
 // === impl Limits ===
 
 impl Limits {
-    /// Of 20 s a held answer may take 15 s, and a stream may be silent for 10 s.
+    /// Of 20 s the primary may take 15 s and the fallback 10 s.
     pub(crate) fn new(budget: Duration, first_token: Duration) -> Self {
         Self {
             budget,
             first_token,
-            held_attempt: budget.mul_f64(0.75),
+            primary_attempt: budget.mul_f64(0.75),
+            fallback_attempt: budget.mul_f64(0.5),
             retrieval_attempt: budget.mul_f64(0.5),
             idle: budget.mul_f64(0.5),
             backoff: Backoff::default(),

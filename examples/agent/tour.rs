@@ -110,10 +110,13 @@ fn introduce(screen: &mut Screen, mock: &Mock, limits: &Limits) -> Result<(), Bo
     let ms = |limit: Duration| limit.as_millis();
     screen.text(&format!(
         "A scripted provider and vector store listen on {}. Each question is three calls, embed, search and \
-         answer, inside one budget of {} ms, and the first token of an attempt is due after {} ms: both a \
-         tenth of what is usual here (see --help).\n",
+         answer, inside one budget of {} ms; the primary model may take {} ms of it, the fallback {} ms, and \
+         the first token of an attempt is due after {} ms: all of it a tenth of what is usual here (see \
+         --help).\n",
         mock.url(),
         ms(limits.budget),
+        ms(limits.primary_attempt),
+        ms(limits.fallback_attempt),
         ms(limits.first_token),
     ))?;
     screen.line("")?;
