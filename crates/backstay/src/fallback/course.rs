@@ -97,18 +97,17 @@ impl<B: ReplayableBody> Course<B> {
         mut head: Option<Parts>,
         now: Instant,
     ) -> Option<Result<Request<B>, Error>> {
-        let plan = self.plan.clone();
         let left = call.deadline().time_left(now);
-        if left.is_zero() || left < plan.min_attempt {
-            for route in &plan.routes[self.target..] {
+        if left.is_zero() || left < self.plan.min_attempt {
+            for route in &self.plan.routes[self.target..] {
                 pass_over(call, route, now, Reason::TooLittleTime);
             }
             return None;
         }
         loop {
-            let route = &plan.routes[self.target];
+            let route = &self.plan.routes[self.target];
             let original = self.original.as_mut()?;
-            match original.attempt(&plan, route, call, head.take()) {
+            match original.attempt(&self.plan, route, call, head.take()) {
                 Ok(request) => {
                     self.open(call, now);
                     return Some(Ok(request));

@@ -1,7 +1,9 @@
 //! An upstream that does what a test tells it, and counts what becomes of it.
 #![allow(dead_code, unreachable_pub)]
 
-use backstay::{Body, BoxError};
+use backstay::{
+    Body, BoxError, Error, ServiceBuilderExt, Timeouts, Trail, fallback::Targets, trail::Attempt,
+};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame};
@@ -334,7 +336,7 @@ where
 }
 
 pub fn kind(error: &BoxError) -> backstay::ErrorKind {
-    backstay::Error::find(&**error)
+    Error::find(&**error)
         .unwrap_or_else(|| panic!("not backstay's own error: {error}"))
         .kind()
 }
@@ -349,4 +351,44 @@ where
     S: tower::Service<Request<Body>> + Clone,
 {
     tower::ServiceExt::oneshot(service.clone(), request)
+}
+
+/// Fallback over timeouts, around an upstream.
+pub type Stack = backstay::fallback::FallbackService<backstay::timeout::TimeoutsService<Upstream>>;
+
+pub fn stack(targets: Targets, upstream: &Upstream) -> Stack {
+    stack_with(targets, Timeouts::new(), upstream)
+}
+
+pub fn stack_with(targets: Targets, timeouts: Timeouts, upstream: &Upstream) -> Stack {
+    tower::ServiceBuilder::new()
+        .fallback(targets.seed(7))
+        .unwrap()
+        .timeouts(timeouts)
+        .unwrap()
+        .service(upstream.clone())
+}
+
+/// The models that were asked for, in order.
+pub fn models(upstream: &Upstream) -> Vec<String> {
+    upstream
+        .seen()
+        .iter()
+        .map(|seen| {
+            let body = std::str::from_utf8(&seen.body).unwrap();
+            body.split('"').nth(3).unwrap().to_owned()
+        })
+        .collect()
+}
+
+pub fn trail<B>(response: &Response<B>) -> Vec<Attempt> {
+    response
+        .extensions()
+        .get::<Trail>()
+        .expect("each response has its trail")
+        .attempts()
+}
+
+pub fn trail_of(error: &BoxError) -> Trail {
+    Error::find(&**error).unwrap().trail().unwrap()
 }

@@ -1,0 +1,253 @@
+//! Limits and waits of attempts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use backstay::fallback::{RetryBudget, Target, Targets};
+use backstay::timeout::Clock;
+use backstay::trail::{Next, Outcome, Reason, WaitReason};
+use backstay::{ErrorKind, ServiceBuilderExt, Timeouts, Trail};
+use support::{
+    Answer, Step, Upstream, chat, done, finish, kind, models, read, seconds, send, stack,
+    stack_with, token, trail, trail_of, wait,
+};
+use tokio::time::Instant;
+use tower::ServiceBuilder;
+
+// Time.
+
+#[tokio::test(start_paused = true)]
+async fn without_a_reserve_silent_targets_take_their_clock_until_the_deadline() {
+    let upstream = Upstream::new([Answer::hang()]);
+    let service = ServiceBuilder::new()
+        .deadline(seconds(10))
+        .unwrap()
+        .fallback(Targets::new("a").then("b").then("c"))
+        .unwrap()
+        .timeouts(Timeouts::new().attempt(seconds(6)))
+        .unwrap()
+        .service(upstream.clone());
+    let start = Instant::now();
+    let error = send(&service, chat()).await.unwrap_err();
+    assert_eq!(Instant::now() - start, seconds(10));
+    assert_eq!(kind(&error), ErrorKind::Deadline);
+    assert_eq!(models(&upstream), ["a", "b"]);
+    let trail = trail_of(&error);
+    let attempts = trail.attempts();
+    assert_eq!(attempts[0].outcome, Outcome::Timeout(Clock::Attempt));
+    assert_eq!(attempts[0].next, Some(Next::Skip(Reason::Policy)));
+    assert_eq!(attempts[1].outcome, Outcome::Deadline);
+    assert_eq!(attempts[1].ended, Some(seconds(10)));
+    let passed = trail.passed_over();
+    assert_eq!(passed.len(), 1);
+    assert_eq!(
+        (&*passed[0].target, passed[0].reason),
+        ("c", Reason::Deadline)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_has_clocks_of_its_own_and_the_request_goes_first() {
+    for (of_request, expected) in [(None, [2, 5]), (Some(3), [3, 3])] {
+        let upstream = Upstream::new([Answer::hang()]);
+        let hasty = Target::model("a").timeouts(Timeouts::new().headers(seconds(2)));
+        let targets = Targets::new(hasty).then("b").retries(0);
+        let clocks = Timeouts::new().headers(seconds(5));
+        let mut request = chat();
+        if let Some(limit) = of_request {
+            let clocks = Timeouts::new().headers(seconds(limit));
+            request.extensions_mut().insert(clocks);
+        }
+        let error = send(&stack_with(targets, clocks, &upstream), request)
+            .await
+            .unwrap_err();
+        let lengths: Vec<_> = trail_of(&error)
+            .attempts()
+            .iter()
+            .map(|attempt| (attempt.ended.unwrap() - attempt.started).as_secs())
+            .collect();
+        assert_eq!(lengths, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reserve_leaves_time_for_untried_targets() {
+    for with_timeouts in [true, false] {
+        let upstream = Upstream::new([Answer::hang()]);
+        let targets = Targets::new("a").then("b").then("c").reserve(seconds(2));
+        let builder = ServiceBuilder::new()
+            .deadline(seconds(10))
+            .unwrap()
+            .fallback(targets)
+            .unwrap();
+        let start = Instant::now();
+        // The limit holds also where no timeouts layer keeps it.
+        let error = if with_timeouts {
+            let clocks = Timeouts::new().attempt(seconds(6));
+            let service = builder.timeouts(clocks).unwrap().service(upstream.clone());
+            send(&service, chat()).await.unwrap_err()
+        } else {
+            let service = builder.service(upstream.clone());
+            send(&service, chat()).await.unwrap_err()
+        };
+        assert_eq!(Instant::now() - start, seconds(10));
+        assert_eq!(kind(&error), ErrorKind::Deadline);
+        let lengths: Vec<_> = trail_of(&error)
+            .attempts()
+            .iter()
+            .map(|attempt| (attempt.ended.unwrap() - attempt.started).as_secs())
+            .collect();
+        assert_eq!(lengths, [6, 2, 2]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reserve_is_of_no_use_after_commit_and_ends_nothing() {
+    let upstream = Upstream::new([Answer::events(vec![
+        token("a"),
+        wait(7),
+        token("b"),
+        finish(),
+        done(),
+    ])]);
+    let service = ServiceBuilder::new()
+        .deadline(seconds(10))
+        .unwrap()
+        .fallback(Targets::new("a").then("b").reserve(seconds(5)))
+        .unwrap()
+        .timeouts(Timeouts::new())
+        .unwrap()
+        .service(upstream.clone());
+    let response = send(&service, chat()).await.unwrap();
+    assert!(read(response.into_body()).await.1.is_none());
+    assert_eq!(upstream.attempts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reserve_above_what_is_left_is_shared() {
+    let upstream = Upstream::new([Answer::hang()]);
+    let service = ServiceBuilder::new()
+        .deadline(seconds(3))
+        .unwrap()
+        .fallback(Targets::new("a").then("b").then("c").reserve(seconds(9)))
+        .unwrap()
+        .service(upstream.clone());
+    let error = send(&service, chat()).await.unwrap_err();
+    assert_eq!(kind(&error), ErrorKind::Deadline);
+    assert_eq!(upstream.attempts(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_attempt_starts_with_too_little_time() {
+    let upstream = Upstream::new([Answer::status(500, "{}").after(seconds(3))]);
+    let targets = Targets::new("a")
+        .then("b")
+        .retries(0)
+        .min_attempt(seconds(2));
+    let service = ServiceBuilder::new()
+        .deadline(seconds(4))
+        .unwrap()
+        .fallback(targets)
+        .unwrap()
+        .service(upstream.clone());
+    let response = send(&service, chat()).await.unwrap();
+    assert_eq!(response.status(), 500);
+    let trail = response.extensions().get::<Trail>().unwrap();
+    assert_eq!(trail.passed_over()[0].reason, Reason::TooLittleTime);
+    assert_eq!(upstream.attempts(), 1);
+}
+
+// Waits.
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_does_not_fit_goes_to_the_next_target_at_once() {
+    let limited = || {
+        Answer::status(429, r#"{"error":{"code":"rate_limit_exceeded"}}"#)
+            .header("retry-after", "30")
+    };
+    let upstream = Upstream::new([limited(), Answer::stream(&["b"])]);
+    let service = ServiceBuilder::new()
+        .deadline(seconds(20))
+        .unwrap()
+        .fallback(Targets::new("a").then("b"))
+        .unwrap()
+        .service(upstream.clone());
+    let start = Instant::now();
+    let response = send(&service, chat()).await.unwrap();
+    assert_eq!(Instant::now(), start);
+    assert_eq!(models(&upstream), ["a", "b"]);
+    let first = &trail(&response)[0];
+    assert_eq!(first.next, Some(Next::Skip(Reason::WaitDoesNotFit)));
+    assert_eq!(first.code.as_deref(), Some("rate_limit_exceeded"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_next_target_the_answer_itself_comes_back_at_once() {
+    let upstream = Upstream::new([Answer::status(429, "slow down").header("retry-after", "30")]);
+    let service = ServiceBuilder::new()
+        .deadline(seconds(20))
+        .unwrap()
+        .fallback(Targets::new("a"))
+        .unwrap()
+        .service(upstream.clone());
+    let start = Instant::now();
+    let response = send(&service, chat()).await.unwrap();
+    assert_eq!(Instant::now(), start);
+    assert_eq!(response.status(), 429);
+    assert_eq!(response.headers()["retry-after"], "30");
+    assert_eq!(
+        trail(&response)[0].next,
+        Some(Next::Stop(Reason::WaitDoesNotFit))
+    );
+    assert_eq!(read(response.into_body()).await.0, "slow down");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_fits_is_waited_and_never_shortened() {
+    let upstream = Upstream::new([
+        Answer::status(429, "{}").header("retry-after", "3"),
+        Answer::stream(&["a"]),
+    ]);
+    let start = Instant::now();
+    let response = send(&stack(Targets::new("a").then("b"), &upstream), chat())
+        .await
+        .unwrap();
+    let waited = Instant::now() - start;
+    assert!(waited >= seconds(3) && waited < seconds(4), "{waited:?}");
+    assert_eq!(models(&upstream), ["a", "a"]);
+    assert_eq!(
+        trail(&response)[0].wait.unwrap().reason,
+        WaitReason::ServerHint
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_answer_is_let_go_before_the_wait() {
+    let mut endless = Answer::status(503, "x").header("retry-after", "5");
+    endless.steps.push(Step::Hang);
+    let upstream = Upstream::new([endless, Answer::stream(&["a"])]);
+    let service = stack(Targets::new("a"), &upstream);
+    let call = tokio::spawn(send(&service, chat()));
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(upstream.attempts(), 1);
+    assert_eq!(upstream.live(), 0);
+    call.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_budget_bounds_retries_of_all_calls() {
+    let upstream = Upstream::new([Answer::status(500, "{}")]);
+    let targets = Targets::new("a")
+        .retries(5)
+        .budget(RetryBudget::new(3, 0.1));
+    let service = stack(targets, &upstream);
+    for _ in 0..4 {
+        assert_eq!(send(&service, chat()).await.unwrap().status(), 500);
+    }
+    assert_eq!(upstream.attempts(), 4 + 3);
+    let response = send(&service, chat()).await.unwrap();
+    assert_eq!(
+        trail(&response)[0].next,
+        Some(Next::Stop(Reason::BudgetEmpty))
+    );
+}
