@@ -261,3 +261,66 @@ async fn an_encoded_answer_has_byte_clocks_only() {
     assert_eq!(kind(&error.unwrap()), ErrorKind::Timeout(Clock::Liveness));
     assert_eq!(Instant::now() - start, seconds(9));
 }
+
+/// Ready after a while.
+#[derive(Clone)]
+struct Busy {
+    until: Instant,
+    inner: Upstream,
+}
+
+impl tower::Service<http::Request<backstay::Body>> for Busy {
+    type Response = http::Response<support::ScriptedBody>;
+    type Error = backstay::BoxError;
+    type Future = <Upstream as tower::Service<http::Request<backstay::Body>>>::Future;
+
+    fn poll_ready(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), backstay::BoxError>> {
+        let mut sleep = Box::pin(tokio::time::sleep_until(self.until));
+        if sleep.as_mut().poll(cx).is_ready() {
+            return std::task::Poll::Ready(Ok(()));
+        }
+        // The sleep is dropped here, and its waker with it: come back by another way.
+        let (waker, until) = (cx.waker().clone(), self.until);
+        tokio::spawn(async move {
+            tokio::time::sleep_until(until).await;
+            waker.wake();
+        });
+        std::task::Poll::Pending
+    }
+
+    fn call(&mut self, request: http::Request<backstay::Body>) -> Self::Future {
+        tower::Service::call(&mut self.inner, request)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_readiness_is_on_no_clock() {
+    let upstream = Upstream::new([Answer::json("{}").after(seconds(1))]);
+    let busy = Busy {
+        until: Instant::now() + seconds(5),
+        inner: upstream,
+    };
+    let service = ServiceBuilder::new()
+        .deadline(seconds(20))
+        .unwrap()
+        .timeouts(Timeouts::new().headers(seconds(2)))
+        .unwrap()
+        .service(busy.clone());
+    let response = send(&service, chat()).await.unwrap();
+    let attempts = response.extensions().get::<Trail>().unwrap().attempts();
+    assert_eq!(attempts[0].started, seconds(5));
+
+    let under_fallback = ServiceBuilder::new()
+        .fallback(backstay::fallback::Targets::new("a"))
+        .unwrap()
+        .timeouts(Timeouts::new().headers(seconds(2)))
+        .unwrap()
+        .service(Busy {
+            until: Instant::now() + seconds(5),
+            ..busy
+        });
+    send(&under_fallback, chat()).await.unwrap();
+}

@@ -89,7 +89,8 @@ where
 
 /// Without a fallback layer outside nobody has said what the call is.
 fn begin_alone<B>(call: &Held, request: &Request<B>) -> Instant {
-    let now = call.now();
+    // The service may have been waited for since the call began, and that is on no clock.
+    let now = Instant::now();
     let target = request
         .uri()
         .authority()
