@@ -108,7 +108,8 @@ impl<'a> Change<'a> {
         } else if redirected || self.rewritten.is_some() {
             drop_bound_to_the_request(&mut parts.headers, self.rewritten.is_some());
         }
-        // hyper writes both of its own accord; a wrong one of the caller's would reach the wire.
+        // A client writes both of its own accord. The caller's are kept only as far as they are true of what is
+        // sent now.
         if !parts.headers.is_empty() {
             if parts.headers.contains_key(header::TRANSFER_ENCODING) {
                 parts.headers.remove(header::TRANSFER_ENCODING);

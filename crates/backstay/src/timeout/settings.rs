@@ -30,7 +30,6 @@ pub struct Clocks {
 
 /// The caller's word, in a request's extensions, on whether the answer will be a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs)]
 pub struct Streaming(pub bool);
 
 /// `connect`, streams and unary calls. The official SDKs use 5 s.
