@@ -43,7 +43,11 @@ fuzz_target!(|input: &[u8]| {
         assert_safe_code(facts.error.as_ref());
         assert_safe(facts.response_id.as_deref(), MAX_ID_BYTES);
         for name in [&b""[..], b"error", b"message_start"] {
-            let facts = dialect.read_event(&Event { name, data: body });
+            let facts = dialect.read_event(&Event {
+                name,
+                data: body,
+                exception: false,
+            });
             assert_safe_code(facts.error.as_ref());
             assert_safe(facts.response_id, MAX_ID_BYTES);
         }

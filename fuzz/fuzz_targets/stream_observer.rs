@@ -7,7 +7,7 @@ use std::mem;
 
 use backstay_dialect::{
     Answer, AnswerFacts, AnthropicMessages, Dialect, Event, EventFacts, Failure, FailureClass,
-    MAX_EVENT_NAME_BYTES, OpenAiChat, RequestError, RequestFacts, Seen, StreamObserver,
+    Framing, MAX_EVENT_NAME_BYTES, OpenAiChat, RequestError, RequestFacts, Seen, StreamObserver,
 };
 use backstay_fuzz::Cut;
 use http::HeaderName;
@@ -57,7 +57,7 @@ fn observe<'a>(
 ) -> Seen {
     let mut all = Seen::default();
     let before = Region::new(ALLOCATOR);
-    let mut observer = StreamObserver::with_limit(limit);
+    let mut observer = StreamObserver::with_limit(Framing::ServerSent, limit);
     for frame in frames {
         add(&mut all, observer.observe(dialect, frame));
         let change = before.change();
@@ -92,7 +92,7 @@ fn add(all: &mut Seen, seen: Seen) {
 
 fn record<'a>(limit: usize, frames: impl IntoIterator<Item = &'a [u8]>) -> Vec<Written> {
     let recorder = Recorder::default();
-    let mut observer = StreamObserver::with_limit(limit);
+    let mut observer = StreamObserver::with_limit(Framing::ServerSent, limit);
     let mut events = 0;
     for frame in frames {
         events += observer.observe(&recorder, frame).events as usize;

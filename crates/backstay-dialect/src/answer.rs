@@ -26,6 +26,8 @@ pub struct Answer<'a> {
 pub struct AnswerFacts {
     /// An error reported inside a 2xx answer.
     pub error: Option<Failure>,
+    /// The provider withheld the answer: a refusal, a content filter.
+    pub refused: bool,
     /// The provider's id of the answer: at most 128 bytes of `A-Z a-z 0-9 _ . -`.
     pub response_id: Option<Box<str>>,
     /// Tokens used.

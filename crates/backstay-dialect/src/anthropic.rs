@@ -89,6 +89,7 @@ impl Dialect for AnthropicMessages {
         let document = Document::whole(body).unwrap_or_default();
         AnswerFacts {
             error: document.failure(),
+            refused: false,
             response_id: document.id.and_then(response_id).map(Into::into),
             usage: document.usage.total(),
         }

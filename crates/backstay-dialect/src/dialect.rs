@@ -1,12 +1,13 @@
 //! The trait that a provider family implements, and the choice of one by path.
 
 use std::fmt;
+use std::sync::{Arc, LazyLock};
 
-use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderName};
 
 use crate::{
-    Answer, AnswerFacts, AnthropicMessages, Event, EventFacts, Failure, OpenAiChat, Plain,
+    Answer, AnswerFacts, AnthropicMessages, Event, EventFacts, Failure, Framing, OpenAiChat, Plain,
     RequestError, RequestFacts,
 };
 
@@ -58,11 +59,17 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// The value of OpenTelemetry's `gen_ai.provider.name`; empty when there is none.
     fn provider(&self) -> &'static str;
 
+    /// The name of the wire format, for dialects that differ from another one in what their failures mean
+    /// and in nothing that is sent: a call may fall back between dialects of one family.
+    fn family(&self) -> &'static str {
+        self.name()
+    }
+
     /// Whether a call names a model, so that a target may put another in its place.
     fn carries_model(&self) -> bool;
 
     /// Finds the model and learns whether the answer will be a stream. `path` is the request's
-    /// path, with or without a query.
+    /// path, with its query if it has one.
     ///
     /// # Errors
     ///
@@ -77,39 +84,76 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// never follow a call to another authority.
     fn credential_headers(&self) -> &'static [HeaderName];
 
+    /// Names of query parameters that hold a credential. They never follow a call to another authority.
+    fn credential_parameters(&self) -> &'static [&'static str] {
+        &["key", "api_key", "api-key"]
+    }
+
+    /// Response headers that hold the provider's id of the request, the best first.
+    fn request_id_headers(&self) -> &'static [HeaderName] {
+        static REQUEST_ID: [HeaderName; 2] = [
+            HeaderName::from_static("x-request-id"),
+            HeaderName::from_static("request-id"),
+        ];
+        &REQUEST_ID
+    }
+
     /// What an answer with a status outside of 2xx means.
     fn classify(&self, answer: &Answer<'_>) -> Failure;
 
-    /// What one server-sent event says. Data that is not understood says nothing.
+    /// How the body of a 2xx answer is cut into events; `None` if it is no stream of events. `streamed`:
+    /// the request asked for a stream.
+    fn framing(&self, headers: &HeaderMap, streamed: bool) -> Option<Framing> {
+        let _ = streamed;
+        Framing::of(headers)
+    }
+
+    /// What one event says. Data that is not understood says nothing.
     fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a>;
 
     /// What a whole 2xx answer that is not a stream says.
     fn read_answer(&self, body: &[u8]) -> AnswerFacts;
 }
 
-/// The dialect that a path speaks: [`OpenAiChat`] for `…/chat/completions`,
-/// [`AnthropicMessages`] for `…/messages`, else [`Plain`]. A query is ignored.
+/// The dialect that is spoken at a host, on a path: [`OpenAiChat`] for `…/chat/completions`,
+/// [`AnthropicMessages`] for `…/messages`, else [`Plain`]. A query is ignored. A host that is not known
+/// says nothing.
 ///
 /// ```
 /// use backstay_dialect::detect;
 ///
-/// assert_eq!(detect("/openai/v1/chat/completions?trace=1").name(), "openai-chat");
-/// assert_eq!(detect("/v1/messages").name(), "anthropic-messages");
-/// assert_eq!(detect("/collections/docs/points/query").name(), "plain");
+/// assert_eq!(detect("", "/openai/v1/chat/completions?trace=1").name(), "openai-chat");
+/// assert_eq!(detect("api.anthropic.com", "/v1/messages").name(), "anthropic-messages");
+/// assert_eq!(detect("", "/collections/docs/points/query").name(), "plain");
 /// ```
 #[must_use]
-pub fn detect(path: &str) -> &'static dyn Dialect {
+pub fn detect(host: &str, path: &str) -> &'static Arc<dyn Dialect> {
+    let _ = host;
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let path = path.trim_end_matches('/');
+    let known = &*KNOWN;
     if path.ends_with("/chat/completions") {
-        &OpenAiChat
+        &known.openai_chat
     } else if path.ends_with("/messages") && !path.contains("/threads/") {
         // OpenAI's assistants also had `/threads/{id}/messages`, with no model in the body.
-        &AnthropicMessages
+        &known.anthropic_messages
     } else {
-        &Plain
+        &known.plain
     }
 }
+
+/// The dialects that are found by host and path, shared so that whoever keeps one need not make it.
+struct Known {
+    openai_chat: Arc<dyn Dialect>,
+    anthropic_messages: Arc<dyn Dialect>,
+    plain: Arc<dyn Dialect>,
+}
+
+static KNOWN: LazyLock<Known> = LazyLock::new(|| Known {
+    openai_chat: Arc::new(OpenAiChat),
+    anthropic_messages: Arc::new(AnthropicMessages),
+    plain: Arc::new(Plain),
+});
 
 /// Credentials are told by name whatever the dialect: many providers offer an OpenAI-shaped
 /// endpoint beside their own, with their own header.
@@ -141,14 +185,14 @@ mod tests {
             ("/v1/embeddings?next=/chat/completions", "plain"),
             ("", "plain"),
         ] {
-            assert_eq!(detect(path).name(), name, "{path}");
+            assert_eq!(detect("", path).name(), name, "{path}");
         }
     }
 
     #[test]
     fn no_header_is_both_portable_and_secret() {
         for path in ["/chat/completions", "/messages", "/other"] {
-            let dialect = detect(path);
+            let dialect = detect("", path);
             for header in dialect.portable_headers() {
                 assert!(!dialect.credential_headers().contains(header), "{header}");
             }

@@ -1,17 +1,20 @@
-//! One server-sent event: what a dialect is shown of it, and what it makes of it.
+//! One event of a stream: what a dialect is shown of it, and what it makes of it.
 
 use std::fmt;
 
 use crate::Failure;
 
-/// One server-sent event.
-#[derive(Clone, Copy)]
+/// One event of a stream.
+#[derive(Clone, Copy, Default)]
 pub struct Event<'a> {
-    /// The value of the last `event` field; empty when there was none. Cut at
-    /// [`MAX_EVENT_NAME_BYTES`](crate::MAX_EVENT_NAME_BYTES).
+    /// The value of the last `event` field, or the type of a binary frame; empty when there was none. Cut
+    /// at [`MAX_EVENT_NAME_BYTES`](crate::MAX_EVENT_NAME_BYTES).
     pub name: &'a [u8],
-    /// The values of the `data` fields, joined by a line feed.
+    /// The values of the `data` fields, joined by a line feed; the payload of a binary frame; an element
+    /// of a JSON array.
     pub data: &'a [u8],
+    /// The frame itself says that it is an error. Server-sent events have no such mark.
+    pub exception: bool,
 }
 
 /// What one event says. The default says nothing.
@@ -26,6 +29,8 @@ pub struct EventFacts<'a> {
     pub ended: bool,
     /// An error reported inside the stream.
     pub error: Option<Failure>,
+    /// The provider withheld the answer, or the rest of it: a refusal, a content filter.
+    pub refused: bool,
     /// The provider's id of the answer, as [`response_id`] accepts it.
     pub response_id: Option<&'a str>,
     /// Tokens used so far.

@@ -39,9 +39,9 @@
 //! # A stream
 //!
 //! ```
-//! use backstay_dialect::{OpenAiChat, Progress, StreamObserver};
+//! use backstay_dialect::{Framing, OpenAiChat, Progress, StreamObserver};
 //!
-//! let mut observer = StreamObserver::new();
+//! let mut observer = StreamObserver::new(Framing::ServerSent);
 //! let role = observer.observe(&OpenAiChat, b"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n");
 //! assert_eq!(role.progress, Progress::None);
 //!
@@ -97,4 +97,4 @@ pub use openai_chat::OpenAiChat;
 pub use plain::Plain;
 pub use request::{RequestError, RequestFacts, model_literal, model_name};
 pub use sse::MAX_EVENT_NAME_BYTES;
-pub use stream::{DEFAULT_EVENT_LIMIT, Seen, StreamObserver};
+pub use stream::{DEFAULT_EVENT_LIMIT, Framing, Seen, StreamObserver};

@@ -84,6 +84,7 @@ impl Dialect for OpenAiChat {
             finished: document.finished,
             ended: false,
             error,
+            refused: false,
             response_id: document.id.and_then(response_id),
             usage: document.usage,
         }
@@ -93,6 +94,7 @@ impl Dialect for OpenAiChat {
         let document = Document::whole(body).unwrap_or_default();
         AnswerFacts {
             error: document.failure(),
+            refused: false,
             response_id: document.id.and_then(response_id).map(Into::into),
             usage: document.usage,
         }

@@ -13,8 +13,11 @@ use crate::json::{Cursor, unescape};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestFacts {
     /// Where in the body the JSON string literal of the model lies, quotes included. `None` if
-    /// the dialect carries no model.
+    /// the dialect carries no model there.
     pub model: Option<Range<usize>>,
+    /// Where in the path the segment, or the part of one, that names the model lies, percent-encoded as
+    /// it is. Where there is one it decides, whatever the body says.
+    pub path_model: Option<Range<usize>>,
     /// Whether the answer is asked for as a stream.
     pub stream: bool,
 }

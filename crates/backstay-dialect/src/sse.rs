@@ -142,6 +142,7 @@ impl Framer {
             go_on = on_event(&Event {
                 name: here.name.unwrap_or(&self.name),
                 data,
+                exception: false,
             });
         }
         self.name.clear();

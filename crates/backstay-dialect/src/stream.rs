@@ -1,9 +1,20 @@
 //! Watching a stream go by.
 
+use http::{HeaderMap, header};
+
 use crate::sse::Framer;
 use crate::{Dialect, Failure, Progress, Usage};
 
-/// Watches a stream of server-sent events go by, frame by frame, and says what each frame means.
+/// How the events of a stream are cut out of its bytes.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// Server-sent events (WHATWG HTML, section 9.2.6).
+    #[default]
+    ServerSent,
+}
+
+/// Watches the events of a stream go by, frame by frame, and says what each frame means.
 ///
 /// Frames may be cut anywhere. An event that lies whole in one frame is read in place; of one
 /// that is cut, at most a limit of bytes is held, and an event over the limit is passed over.
@@ -27,6 +38,8 @@ pub struct Seen {
     pub finished: bool,
     /// The first error reported inside the stream by this frame.
     pub error: Option<Failure>,
+    /// The provider withheld the answer, or the rest of it: a refusal, a content filter.
+    pub refused: bool,
     /// The provider's id of the answer; only in the frame that shows it first.
     pub response_id: Option<Box<str>>,
     /// Tokens used so far, as far as this frame says so.
@@ -41,18 +54,21 @@ pub const DEFAULT_EVENT_LIMIT: usize = 1024 * 1024;
 // === impl StreamObserver ===
 
 impl StreamObserver {
-    /// An observer at the start of a stream, with [`DEFAULT_EVENT_LIMIT`].
+    /// An observer at the start of a stream of this framing, with [`DEFAULT_EVENT_LIMIT`].
     #[must_use]
-    pub fn new() -> Self {
-        Self::with_limit(DEFAULT_EVENT_LIMIT)
+    pub fn new(framing: Framing) -> Self {
+        Self::with_limit(framing, DEFAULT_EVENT_LIMIT)
     }
 
     /// An observer at the start of a stream that passes over events with more than `bytes` bytes
     /// of data.
     #[must_use]
-    pub fn with_limit(bytes: usize) -> Self {
+    pub fn with_limit(framing: Framing, bytes: usize) -> Self {
+        let framer = match framing {
+            Framing::ServerSent => Framer::new(bytes),
+        };
         Self {
-            framer: Framer::new(bytes),
+            framer,
             ended: false,
             id_seen: false,
         }
@@ -68,6 +84,7 @@ impl StreamObserver {
                 seen.events = seen.events.saturating_add(1);
                 seen.progress = seen.progress.max(facts.progress);
                 seen.finished |= facts.finished;
+                seen.refused |= facts.refused;
                 if seen.error.is_none() {
                     seen.error = facts.error;
                 }
@@ -87,8 +104,24 @@ impl StreamObserver {
     }
 }
 
-impl Default for StreamObserver {
-    fn default() -> Self {
-        Self::new()
+// === impl Framing ===
+
+impl Framing {
+    /// The framing that a content type names: server-sent events for `text/event-stream`, else none.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        media_type(headers)
+            .eq_ignore_ascii_case(b"text/event-stream")
+            .then_some(Self::ServerSent)
     }
+}
+
+/// The content type without its parameters; empty when there is none.
+pub(crate) fn media_type(headers: &HeaderMap) -> &[u8] {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return b"";
+    };
+    let kind = kind.as_bytes();
+    let end = kind.iter().position(|byte| *byte == b';');
+    kind[..end.unwrap_or(kind.len())].trim_ascii()
 }

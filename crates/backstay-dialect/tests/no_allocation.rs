@@ -2,7 +2,7 @@
 
 use std::alloc::System;
 
-use backstay_dialect::{AnthropicMessages, Dialect, OpenAiChat, Progress, StreamObserver};
+use backstay_dialect::{AnthropicMessages, Dialect, Framing, OpenAiChat, Progress, StreamObserver};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -17,7 +17,7 @@ fn whole_frames_cost_no_allocation() {
         (&OpenAiChat as &dyn Dialect, openai),
         (&AnthropicMessages, anthropic),
     ] {
-        let mut observer = StreamObserver::new();
+        let mut observer = StreamObserver::new(Framing::ServerSent);
         // The first frame shows the id, which is kept.
         observer.observe(dialect, frame);
 

@@ -1,8 +1,8 @@
 //! What the events of a stream say, and that no cut changes it.
 
 use backstay_dialect::{
-    AnthropicMessages, Dialect, Event, FailureClass, MAX_EVENT_NAME_BYTES, OpenAiChat, Plain,
-    Progress, Seen, StreamObserver, Usage,
+    AnthropicMessages, Dialect, Event, FailureClass, Framing, MAX_EVENT_NAME_BYTES, OpenAiChat,
+    Plain, Progress, Seen, StreamObserver, Usage,
 };
 use proptest::prelude::*;
 
@@ -23,7 +23,7 @@ fn observe<'a>(
     limit: usize,
     frames: impl IntoIterator<Item = &'a [u8]>,
 ) -> Seen {
-    let mut observer = StreamObserver::with_limit(limit);
+    let mut observer = StreamObserver::with_limit(Framing::ServerSent, limit);
     let mut all = Seen::default();
     for frame in frames {
         add(&mut all, observer.observe(dialect, frame));
@@ -39,6 +39,7 @@ fn progress(dialect: &dyn Dialect, name: &str, data: &str) -> Progress {
     let facts = dialect.read_event(&Event {
         name: name.as_bytes(),
         data: data.as_bytes(),
+        ..Event::default()
     });
     assert_eq!(facts.error, None, "{data}");
     facts.progress
@@ -236,6 +237,7 @@ fn the_end_needs_evidence() {
         let facts = dialect.read_event(&Event {
             name: b"",
             data: data.as_bytes(),
+            ..Event::default()
         });
         (facts.finished, facts.ended)
     };
@@ -278,6 +280,7 @@ fn errors_inside_a_stream() {
         let event = Event {
             name: name.as_bytes(),
             data: data.as_bytes(),
+            ..Event::default()
         };
         let error = dialect.read_event(&event).error;
         error.map(|error| (error.class, error.code.map(String::from)))
@@ -448,6 +451,7 @@ fn garbage_says_nothing() {
             let event = Event {
                 name: b"",
                 data: data.as_bytes(),
+                ..Event::default()
             };
             assert_eq!(dialect.read_event(&event), Default::default(), "{data}");
         }
@@ -592,7 +596,7 @@ fn an_event_over_the_limit_is_passed_over() {
 
 #[test]
 fn nothing_is_read_after_the_end() {
-    let mut observer = StreamObserver::new();
+    let mut observer = StreamObserver::new(Framing::ServerSent);
     assert!(observer.observe(&OpenAiChat, b"data: [DONE]\n\n").ended);
     let seen = observer.observe(&OpenAiChat, b"data: {\"error\":{}}\n\n");
     assert_eq!((seen.ended, seen.events, seen.error), (true, 0, None));
@@ -600,11 +604,12 @@ fn nothing_is_read_after_the_end() {
 
 #[test]
 fn debug_shows_no_content() {
-    let mut observer = StreamObserver::new();
+    let mut observer = StreamObserver::new(Framing::ServerSent);
     observer.observe(&OpenAiChat, b"event: x\ndata: s3cret\ndata: s3c");
     let event = Event {
         name: b"x",
         data: b"s3cret",
+        ..Event::default()
     };
     assert!(!format!("{observer:?} {event:?}").contains("s3c"));
     // Nor as a list of numbers.

@@ -70,7 +70,6 @@ mod alarm;
 mod builder_ext;
 mod observe;
 mod ready_call;
-mod spoken;
 
 pub mod body;
 pub mod call;

@@ -12,7 +12,7 @@ use crate::{
 };
 use backstay_dialect::{Dialect, RequestError};
 use bytes::Bytes;
-use http::{Method, Request, request::Parts};
+use http::{Method, Request, request::Parts, uri::PathAndQuery};
 use std::{ops::Range, sync::Arc};
 
 /// The caller's word, in a request's extensions, that sending it twice does no harm.
@@ -76,7 +76,7 @@ impl<B: ReplayableBody> Original<B> {
     }
 
     fn new(plan: &Plan, parts: &Parts, content: Content<B>) -> Self {
-        let dialect = plan.dialect(parts.uri.path()).clone();
+        let dialect = plan.dialect(&parts.uri).clone();
         Self {
             content,
             saved: None,
@@ -107,7 +107,7 @@ impl<B: ReplayableBody> Original<B> {
             return Ok(());
         };
         let dialect = &*self.dialect;
-        match dialect.read_request(parts.uri.path(), whole) {
+        match dialect.read_request(path_and_query(parts), whole) {
             Ok(facts) => {
                 self.model = facts.model;
                 self.stream = dialect.carries_model().then_some(facts.stream);
@@ -184,6 +184,10 @@ impl<B: ReplayableBody> Original<B> {
             .map_err(problem)?;
         Ok(Request::from_parts(parts, body))
     }
+}
+
+fn path_and_query(parts: &Parts) -> &str {
+    parts.uri.path_and_query().map_or("/", PathAndQuery::as_str)
 }
 
 fn problem(error: RequestError, call: &Call) -> Error {

@@ -3,8 +3,8 @@
 use super::{
     Backoff, Commit, Policy, RetryBudget, Target, Targets, target::Header, targets::HoldBounds,
 };
-use crate::{error::BuildError, spoken::Spoken, timeout::Timeouts};
-use backstay_dialect::{Dialect, OpenAiChat, Plain, model_literal};
+use crate::{error::BuildError, timeout::Timeouts};
+use backstay_dialect::{Dialect, OpenAiChat, Plain, detect, model_literal};
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, header,
@@ -143,14 +143,17 @@ impl Plan {
         })
     }
 
-    /// The dialect of a call to this path. Where models are named, a path that tells nothing, that of
-    /// embeddings say, has an OpenAI-shaped body.
-    pub(super) fn dialect(&self, path: &str) -> &Arc<dyn Dialect> {
-        match (&self.dialect, Spoken::on(path)) {
-            (Some(named), _) => named,
-            (None, Spoken::Plain) if self.names_models => Spoken::OpenAiChat.dialect(),
-            (None, spoken) => spoken.dialect(),
+    /// The dialect of a call to this host and path. Where models are named, a path that tells nothing, that
+    /// of embeddings say, has an OpenAI-shaped body.
+    pub(super) fn dialect(&self, uri: &Uri) -> &Arc<dyn Dialect> {
+        if let Some(named) = &self.dialect {
+            return named;
         }
+        let spoken = detect(uri.host().unwrap_or_default(), uri.path());
+        if self.names_models && !spoken.carries_model() {
+            return detect("", "/chat/completions");
+        }
+        spoken
     }
 
     /// From 0 to 1.

@@ -2,7 +2,7 @@
 
 use super::{Content, Signals};
 use crate::call::{Call, Moment, Phase};
-use backstay_dialect::{Dialect, Progress, Seen, StreamObserver};
+use backstay_dialect::{Dialect, Framing, Progress, Seen, StreamObserver};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
@@ -34,17 +34,13 @@ struct Events {
 
 impl Observer {
     pub(crate) fn new(call: &Call, headers: &HeaderMap) -> Self {
-        let kind = match Content::of(headers) {
-            Content::Events => match call.with_state(|state| state.dialect.clone()) {
-                Some(dialect) if dialect.carries_model() => Kind::Events(Box::new(Events {
-                    dialect,
-                    stream: StreamObserver::new(),
-                    started: false,
-                })),
-                // The plain dialect knows no events.
-                _ => Kind::Bytes(Content::Opaque),
-            },
-            content => Kind::Bytes(content),
+        let kind = match events_of(call, headers) {
+            Ok((dialect, framing)) => Kind::Events(Box::new(Events {
+                dialect,
+                stream: StreamObserver::new(framing),
+                started: false,
+            })),
+            Err(content) => Kind::Bytes(content),
         };
         let observer = Self { kind, bytes: 0 };
         if observer.content() == Content::Events {
@@ -57,9 +53,9 @@ impl Observer {
 
     /// The content of an answer that another layer observes.
     pub(crate) fn content_of(call: &Call, headers: &HeaderMap) -> Content {
-        match Content::of(headers) {
-            Content::Events if !knows_events(call) => Content::Opaque,
-            content => content,
+        match events_of(call, headers) {
+            Ok(_) => Content::Events,
+            Err(content) => content,
         }
     }
 
@@ -130,10 +126,26 @@ impl Events {
     }
 }
 
-fn knows_events(call: &Call) -> bool {
+/// How the events of an answer are read, or what else it is.
+fn events_of(call: &Call, headers: &HeaderMap) -> Result<(Arc<dyn Dialect>, Framing), Content> {
+    let streamed = call.stream() == Some(true);
+    let content = match Content::of(headers) {
+        // Most answers: nothing needs to be asked.
+        content @ (Content::Encoded | Content::Json) if !streamed => return Err(content),
+        Content::Encoded => return Err(Content::Encoded),
+        // The plain dialect knows no events.
+        Content::Events => Content::Opaque,
+        content => content,
+    };
     // The dialect may be the user's code: it is not entered under the lock.
     let dialect = call.with_state(|state| state.dialect.clone());
-    dialect.is_some_and(|dialect| dialect.carries_model())
+    let Some(dialect) = dialect.filter(|dialect| dialect.carries_model()) else {
+        return Err(content);
+    };
+    match dialect.framing(headers, streamed) {
+        Some(framing) => Ok((dialect, framing)),
+        None => Err(content),
+    }
 }
 
 /// The few facts of a stream that outlive their frame.

@@ -6,9 +6,9 @@ use super::{
 use crate::{
     call::{Call, Claim, Held, Phase},
     error::{BoxError, Error, ErrorKind, RequestProblem},
-    spoken::Spoken,
     trail::Attempt,
 };
+use backstay_dialect::detect;
 use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body::Body;
@@ -91,12 +91,10 @@ where
 fn begin_alone<B>(call: &Held, request: &Request<B>) -> Instant {
     // The service may have been waited for since the call began, and that is on no clock.
     let now = Instant::now();
-    let target = request
-        .uri()
-        .authority()
-        .map_or("upstream", |authority| authority.host());
+    let host = request.uri().host();
+    let target = host.unwrap_or("upstream");
     let attempt = Attempt::new(Arc::from(target), None);
-    let dialect = Spoken::on(request.uri().path()).dialect();
+    let dialect = detect(host.unwrap_or_default(), request.uri().path());
     call.begin_attempt(attempt, now, None, |state| {
         state.dialect.get_or_insert_with(|| dialect.clone());
     });
