@@ -94,10 +94,10 @@ impl Route {
         if path == "/api/v2" || path.starts_with("/api/v2/") {
             return Self::to(Endpoint::Chroma);
         }
-        match &parts.method {
-            &Method::GET if path == "/health" => Self::to(Endpoint::Health),
-            &Method::GET if path.ends_with("/models") => Self::to(Endpoint::Models),
-            &Method::POST => {
+        match parts.method {
+            Method::GET if path == "/health" => Self::to(Endpoint::Health),
+            Method::GET if path.ends_with("/models") => Self::to(Endpoint::Models),
+            Method::POST => {
                 let query = parts.uri.query().unwrap_or_default();
                 Self::post(path, query, &parts.headers, chat_as)
             }

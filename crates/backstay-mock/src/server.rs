@@ -108,7 +108,12 @@ async fn serve(
         // An error here is the peer's leaving or a scripted cut; the log has it.
         _ = server.serve_connection(TokioIo::new(wire), service) => {}
         () = link.killed() => {}
-        Ok(()) = hang_ups.changed() => link.reset(),
+        // Told before the socket is dropped, since it asks the link how it closes.
+        () = async {
+            if hang_ups.changed().await.is_ok() {
+                link.reset();
+            }
+        } => {}
     }
 }
 

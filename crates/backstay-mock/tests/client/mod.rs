@@ -1,6 +1,8 @@
 //! A client that hides nothing: what came over the socket, and how the socket ended.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod stream;
+
 use std::io::ErrorKind;
 use std::time::Duration;
 
