@@ -97,7 +97,7 @@ impl Reply {
     }
 
     /// What a provider really says to one of its failures: status, headers and body. `None` for names that
-    /// are not in [`ProviderError::ALL`](crate::ProviderError::ALL).
+    /// are not in [its table](crate::ProviderError).
     ///
     /// ```
     /// use backstay_mock::Reply;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use backstay_mock::{Ending, Mock, Outage, Reply, Script};
 use client::{End, PROMPTLY, ask, chat, h2, h2_chat, read, request, send};
+use http_body_util::BodyExt;
 use tokio::net::TcpStream;
 
 const MS: Duration = Duration::from_millis(1);
@@ -153,7 +154,8 @@ async fn refusing_ends_by_itself() {
 async fn refusing_can_begin_later_and_ends_what_is_open() {
     let mock = Mock::start().await.unwrap();
     mock.script("m", Reply::never_answer());
-    mock.outage(Outage::refuse_connections().after(300 * MS));
+    let later = Outage::refuse_connections().after(300 * MS);
+    mock.outage(later.lasting(600 * PROMPTLY));
     let mut waiting = send(&mock, &chat("m", true)).await;
     let ended = |log: &[backstay_mock::Logged]| log.iter().any(|it| it.ending.is_some());
     assert!(mock.wait_until(ended, PROMPTLY).await);
@@ -174,11 +176,8 @@ async fn dropped_connections_are_accepted_reset_and_counted() {
             assert_ne!(read(&mut socket).await.end, End::Open);
         }
     }
-    assert!(
-        http_body_util::BodyExt::collect(open.into_body())
-            .await
-            .is_err()
-    );
+    let rest = tokio::time::timeout(PROMPTLY, open.into_body().collect());
+    assert!(rest.await.unwrap().is_err());
     assert_eq!((outage.hits(), outage.is_over()), (3, true));
     assert_eq!(status(&mock, "m").await, 200);
     assert_eq!(mock.connections_accepted(), 2);
