@@ -195,6 +195,7 @@ impl Shared {
         // If the socket refuses, it is gone already: there is nobody left to reset.
         let _: io::Result<()> = stream.set_zero_linger();
         self.outages.lock().dropped_connection(Instant::now());
+        self.changed.notify_waiters();
     }
 
     fn connection_accepted(&self) -> u64 {

@@ -178,7 +178,8 @@ async fn dropped_connections_are_accepted_reset_and_counted() {
     }
     let rest = tokio::time::timeout(PROMPTLY, open.into_body().collect());
     assert!(rest.await.unwrap().is_err());
-    assert_eq!((outage.hits(), outage.is_over()), (3, true));
+    assert!(mock.wait_until(|_| outage.hits() == 3, PROMPTLY).await);
+    assert!(outage.is_over());
     assert_eq!(status(&mock, "m").await, 200);
     assert_eq!(mock.connections_accepted(), 2);
 }

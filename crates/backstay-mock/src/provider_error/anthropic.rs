@@ -21,7 +21,7 @@ pub(super) const ROWS: &[ProviderError] = &[
         "anthropic",
         "spend_limit",
         429,
-        &[("x-should-retry", "false")],
+        &[],
         r#"{"type":"error","error":{"type":"rate_limit_error","message":"The spend limit is reached.","details":{"error_code":"enforced_spend_limit_reached"}},"request_id":"req_mock"}"#,
     ),
     row(

@@ -2,8 +2,6 @@
 
 use super::{ProviderError, row};
 
-const SPENT: &[(&str, &str)] = &[("x-should-retry", "false")];
-
 pub(super) const ROWS: &[ProviderError] = &[
     row(
         "openai",
@@ -60,7 +58,7 @@ pub(super) const ROWS: &[ProviderError] = &[
         "openai",
         "billing_hard_limit_reached",
         429,
-        SPENT,
+        &[],
         r#"{"error":{"message":"The billing limit is reached.","type":"invalid_request_error","param":null,"code":"billing_hard_limit_reached"}}"#,
     ),
     row(
