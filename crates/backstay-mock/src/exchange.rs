@@ -7,6 +7,7 @@ use http::request::Parts;
 use tokio::time::Instant;
 
 use crate::connection::Link;
+use crate::dialects::Dialect;
 use crate::log::{Ending, Logged};
 use crate::server::Shared;
 
@@ -16,19 +17,28 @@ pub(crate) struct Exchange {
     number: u64,
     shared: Arc<Shared>,
     link: Arc<Link>,
+    model: Option<String>,
     ended: bool,
 }
 
 impl Exchange {
-    pub(crate) fn begin(shared: Arc<Shared>, link: Arc<Link>, parts: &Parts) -> Self {
-        shared.request_began();
+    pub(crate) fn begin(
+        shared: Arc<Shared>,
+        link: Arc<Link>,
+        parts: &Parts,
+        dialect: Option<Dialect>,
+    ) -> Self {
+        shared.in_flight.lock().began();
         let number = shared.log.lock().push(|number| Logged {
             number,
             at: Instant::now(),
             path: parts.uri.path().to_owned(),
+            query: parts.uri.query().map(str::to_owned),
+            dialect,
             method: parts.method.clone(),
             model: None,
             attempt: 0,
+            in_outage: false,
             headers: parts.headers.clone(),
             body: Bytes::new(),
             connection: link.id,
@@ -47,6 +57,7 @@ impl Exchange {
             number,
             shared,
             link,
+            model: None,
             ended: false,
         }
     }
@@ -55,13 +66,25 @@ impl Exchange {
         self.number
     }
 
-    pub(crate) fn read(&self, model: Option<&str>, attempt: usize, body: &Bytes) {
+    /// The request has been read, and it is known what it gets.
+    pub(crate) fn read(
+        &mut self,
+        model: Option<&str>,
+        attempt: usize,
+        body: &Bytes,
+        in_outage: bool,
+    ) {
+        if let Some(model) = model {
+            self.shared.in_flight.lock().is_for(model);
+            self.model = Some(model.to_owned());
+        }
         {
             let mut log = self.shared.log.lock();
             log.keep_body(self.number, body);
             if let Some(entry) = log.get_mut(self.number) {
                 entry.model = model.map(str::to_owned);
                 entry.attempt = attempt;
+                entry.in_outage = in_outage;
             }
         }
         self.shared.changed.notify_waiters();
@@ -113,7 +136,7 @@ impl Exchange {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        self.shared.request_ended();
+        self.shared.in_flight.lock().ended(self.model.as_deref());
         let ended = {
             let mut log = self.shared.log.lock();
             log.get_mut(self.number).and_then(|entry| {

@@ -7,20 +7,30 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::fault::Fault;
 use crate::mock::Mock;
-use crate::reply::{Fault, Reply};
+use crate::outage::Outage;
+use crate::provider_error::{self, ProviderError};
+use crate::reply::Reply;
 use crate::script::Script;
 
 /// Scripts by model, by path and for all others, as read from JSON.
 ///
 /// A step has any of these fields: `times` (how often it is taken, 1), `status`, `code`, `headers`,
 /// `body` (text), `json`, `text`, `tokens`, `reasoning`, `tool_calls` (`name`, `arguments`),
-/// `finish_reason`, `delay_headers_ms`, `delay_first_token_ms`, `delay_between_tokens_ms`, `pings` and
-/// `comments` (lists of `count`, `every_ms`, `after_tokens`), `gzip`, `split_frames` (bytes), and `fault`.
+/// `finish_reason`, `delay_headers_ms`, `delay_first_token_ms`, `delay_between_tokens_ms`,
+/// `delay_between_reasoning_ms`, `long_reasoning` (`count`, `every_ms`), `pings` and
+/// `comments` (lists of `count`, `every_ms`, `after_tokens`), `gzip`, `split_frames` (bytes), `stay_open`,
+/// `provider_error` (`"openai/insufficient_quota"`: the step starts from it instead of a 200), and `fault`.
 /// A fault is named as the methods of [`Reply`] are: `"never_answer"`, `"reset_before_headers"`,
 /// `"no_end_marker"`, `"hold_open_after_end"`, `"empty_stream"`, `"garbage"`, or an object with one of
 /// `cut_after_tokens`, `stall_after_tokens`, `reset_after_tokens`, `truncate_body_to`,
-/// `truncate_body_close_delimited` (a number) and `error_in_band` (`after_tokens`, `code`).
+/// `truncate_body_close_delimited` (a number) and `error_in_band` or `failed_in_band` (`after_tokens`,
+/// `code`).
+///
+/// An outage has `with` (a step, in which `times` means nothing, or `"refuse_connections"` or
+/// `"drop_connections"`), and any of `model`, `path`, `after_ms`, `for_ms` and `requests`. Its time starts
+/// when the file is applied.
 ///
 /// ```
 /// use backstay_mock::ScriptFile;
@@ -30,7 +40,8 @@ use crate::script::Script;
 ///         {"status": 503, "times": 2},
 ///         {"text": "Here at last", "fault": {"stall_after_tokens": 2}}
 ///     ]},
-///     "paths": {"/query": [{"delay_headers_ms": 250}]}
+///     "paths": {"/query": [{"delay_headers_ms": 250}]},
+///     "outages": [{"with": {"status": 503}, "model": "gpt-4o", "after_ms": 5000, "for_ms": 60000}]
 /// }"#)?;
 /// # let _ = file;
 /// # Ok::<(), backstay_mock::ScriptFileError>(())
@@ -43,6 +54,8 @@ pub struct ScriptFile {
     #[serde(default)]
     paths: BTreeMap<String, Vec<Step>>,
     default: Option<Vec<Step>>,
+    #[serde(default)]
+    outages: Vec<Breakdown>,
 }
 
 /// A script file that is not what [`ScriptFile`] describes.
@@ -66,6 +79,10 @@ struct Step {
     delay_headers_ms: u64,
     delay_first_token_ms: u64,
     delay_between_tokens_ms: u64,
+    delay_between_reasoning_ms: Option<u64>,
+    long_reasoning: Option<LongReasoning>,
+    provider_error: Option<KnownError>,
+    stay_open: bool,
     pings: Vec<Beats>,
     comments: Vec<Beats>,
     gzip: bool,
@@ -90,6 +107,44 @@ struct Beats {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LongReasoning {
+    count: usize,
+    every_ms: u64,
+}
+
+/// A [`ProviderError`], by provider and name.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct KnownError(&'static ProviderError);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Breakdown {
+    with: Failure,
+    model: Option<String>,
+    path: Option<String>,
+    #[serde(default)]
+    after_ms: u64,
+    for_ms: Option<u64>,
+    requests: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Failure {
+    Hard(Hard),
+    Reply(Box<Step>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Hard {
+    RefuseConnections,
+    DropConnections,
+}
+
+#[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Named {
     NeverAnswer,
@@ -104,6 +159,7 @@ enum Named {
     TruncateBodyTo(usize),
     TruncateBodyCloseDelimited(usize),
     ErrorInBand { after_tokens: usize, code: String },
+    FailedInBand { after_tokens: usize, code: String },
 }
 
 // === impl ScriptFile ===
@@ -118,7 +174,7 @@ impl ScriptFile {
         serde_json::from_str(json).map_err(ScriptFileError)
     }
 
-    /// Gives its scripts to a mock.
+    /// Gives its scripts to a mock, and begins its outages.
     pub fn apply(&self, mock: &Mock) {
         for (model, steps) in &self.models {
             mock.script(model, script(steps));
@@ -128,6 +184,9 @@ impl ScriptFile {
         }
         if let Some(steps) = &self.default {
             mock.script_default(script(steps));
+        }
+        for outage in &self.outages {
+            mock.outage(outage.outage());
         }
     }
 }
@@ -145,10 +204,15 @@ impl Step {
         let mut reply = match (&self.tokens, &self.text) {
             (Some(tokens), _) => Reply::tokens(tokens),
             (None, Some(text)) => Reply::text(text),
-            (None, None) => Reply::ok(),
+            (None, None) => match &self.provider_error {
+                Some(KnownError(known)) => known.reply(),
+                None => Reply::ok(),
+            },
         };
+        if let Some(status) = self.status {
+            reply = reply.with_status(status);
+        }
         reply = reply
-            .with_status(self.status.unwrap_or(200))
             .reasoning(&self.reasoning)
             .delay_headers(Duration::from_millis(self.delay_headers_ms))
             .delay_first_token(Duration::from_millis(self.delay_first_token_ms))
@@ -184,6 +248,15 @@ impl Step {
                 Duration::from_millis(*every_ms),
             );
         }
+        if let Some(LongReasoning { count, every_ms }) = self.long_reasoning {
+            reply = reply.long_reasoning(count, Duration::from_millis(every_ms));
+        }
+        if let Some(millis) = self.delay_between_reasoning_ms {
+            reply = reply.delay_between_reasoning(Duration::from_millis(millis));
+        }
+        if self.stay_open {
+            reply = reply.stay_open();
+        }
         if let Some(body) = &self.body {
             reply = reply.body(body.clone());
         }
@@ -209,6 +282,47 @@ impl fmt::Debug for Step {
     }
 }
 
+// === impl KnownError ===
+
+impl TryFrom<String> for KnownError {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = name
+            .split_once('/')
+            .and_then(|(provider, name)| provider_error::find(provider, name));
+        known
+            .map(Self)
+            .ok_or_else(|| format!("no provider error is named {name:?}"))
+    }
+}
+
+// === impl Breakdown ===
+
+impl Breakdown {
+    fn outage(&self) -> Outage {
+        let mut outage = match &self.with {
+            Failure::Reply(step) => Outage::new(step.reply()),
+            Failure::Hard(Hard::RefuseConnections) => Outage::refuse_connections(),
+            Failure::Hard(Hard::DropConnections) => Outage::drop_connections(),
+        };
+        outage = outage.after(Duration::from_millis(self.after_ms));
+        if let Some(model) = &self.model {
+            outage = outage.of_model(model);
+        }
+        if let Some(suffix) = &self.path {
+            outage = outage.of_path(suffix);
+        }
+        if let Some(millis) = self.for_ms {
+            outage = outage.lasting(Duration::from_millis(millis));
+        }
+        if let Some(requests) = self.requests {
+            outage = outage.requests(requests);
+        }
+        outage
+    }
+}
+
 // === impl Named ===
 
 impl Named {
@@ -227,6 +341,9 @@ impl Named {
             Self::TruncateBodyCloseDelimited(n) => Fault::TruncateClose(*n),
             Self::ErrorInBand { after_tokens, code } => {
                 Fault::ErrorInBand(*after_tokens, code.clone())
+            }
+            Self::FailedInBand { after_tokens, code } => {
+                Fault::FailedInBand(*after_tokens, code.clone())
             }
         }
     }

@@ -3,22 +3,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::anthropic;
 use crate::body::{Act, MockBody};
 use crate::chroma;
 use crate::connection::Link;
+use crate::dialects::{self, Dialect};
 use crate::embedding;
 use crate::exchange::Exchange;
+use crate::fault::Fault;
 use crate::names;
-use crate::openai;
 use crate::plan::{self, Document, Plan};
-use crate::reply::{Fault, Reply};
-use crate::route::{Asked, Endpoint};
+use crate::reply::Reply;
+use crate::route::{Asked, Endpoint, Route};
 use crate::server::Shared;
 
 /// How many bytes a request body may have: 32 MiB. Longer ones are answered with 413.
@@ -30,13 +31,19 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Response<MockBody> {
     let (parts, body) = request.into_parts();
-    let mut exchange = Exchange::begin(Arc::clone(&shared), link, &parts);
-    let endpoint = Endpoint::of(&parts.method, parts.uri.path());
+    let route = Route::of(&parts, shared.chat_as);
+    let endpoint = route.endpoint;
+    let mut exchange = Exchange::begin(Arc::clone(&shared), link, &parts, endpoint.dialect());
+    if shared.is_shut() {
+        // It came on a connection that the outage is about to end.
+        exchange.reset();
+        return std::future::pending().await;
+    }
 
     let body = match Limited::new(body, MAX_REQUEST_BODY).collect().await {
         Ok(whole) => whole.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
-            let asked = Asked::new(endpoint, &[]);
+            let asked = Asked::new(route, &[]);
             return respond(refuse(&asked, StatusCode::PAYLOAD_TOO_LARGE), exchange);
         }
         // The caller left in the middle of its request.
@@ -46,16 +53,24 @@ pub(crate) async fn answer(
         }
     };
 
-    let asked = Asked::new(endpoint, &body);
+    let asked = Asked::new(route, &body);
     let path = parts.uri.path();
-    let turn = shared
-        .book
+    let failing = shared
+        .outages
         .lock()
-        .turn(asked.model(), path, endpoint.is_work());
-    exchange.read(asked.model(), turn.attempt, &body);
-    let reply = turn
-        .reply
-        .or_else(|| names::reply(asked.model()?, endpoint == Endpoint::Messages, turn.attempt))
+        .reply(asked.model(), path, Instant::now());
+    let turn = match &failing {
+        // An outage takes no step of the script, which goes on where it was.
+        Some(_) => shared.book.lock().pass_over(asked.model(), path),
+        None => shared
+            .book
+            .lock()
+            .turn(asked.model(), path, endpoint.is_work()),
+    };
+    exchange.read(asked.model(), turn.attempt, &body, failing.is_some());
+    let reply = failing
+        .or(turn.reply)
+        .or_else(|| names::reply(asked.model()?, endpoint.dialect()?, turn.attempt))
         .unwrap_or_default();
 
     if reply.fault == Fault::NeverAnswer {
@@ -77,19 +92,23 @@ pub(crate) async fn answer(
     };
     let mut plan = if asked.lacks_model() && reply.body.is_none() {
         refuse(&asked, StatusCode::BAD_REQUEST)
-    } else if asked.stream && reply.status.is_success() && reply.body.is_none() {
-        plan::stream(
-            &reply,
-            match endpoint {
-                Endpoint::Messages => anthropic::events(&call),
-                _ => openai::events(&call),
-            },
-        )
     } else {
-        let chroma = || chroma::answer(&mut shared.store.lock(), &parts.method, path, &body);
-        plan::unary(&reply, document(&call, chroma))
+        match endpoint {
+            Endpoint::Generate(dialect)
+                if asked.stream && reply.status.is_success() && reply.body.is_none() =>
+            {
+                plan::stream(&reply, dialects::events(dialect, &call))
+            }
+            _ => {
+                let chroma =
+                    || chroma::answer(&mut shared.store.lock(), &parts.method, path, &body);
+                plan::unary(&reply, document(&call, path, chroma))
+            }
+        }
     };
-    identify(endpoint, call.number, &mut plan.headers);
+    if endpoint != Endpoint::Health {
+        dialects::identify(endpoint.dialect(), call.number, &mut plan.headers);
+    }
     for name in reply.headers.keys() {
         plan.headers.remove(name);
     }
@@ -106,95 +125,108 @@ pub(crate) struct Call<'a> {
     pub(crate) seed: u64,
 }
 
-fn document(call: &Call<'_>, chroma: impl FnOnce() -> (StatusCode, Value)) -> Document {
+/// An error inside a 200, as the reply has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InBand<'a> {
+    pub(crate) code: &'a str,
+    /// In the form that ends the answer's own lifecycle.
+    pub(crate) closing: bool,
+}
+
+// === impl Call ===
+
+impl Call<'_> {
+    pub(crate) fn in_band(&self) -> Option<InBand<'_>> {
+        match &self.reply.fault {
+            Fault::ErrorInBand(_, code) => Some(InBand {
+                code,
+                closing: false,
+            }),
+            Fault::FailedInBand(_, code) => Some(InBand {
+                code,
+                closing: true,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The reply's own finish reason, or the usual one without and with tool calls.
+    pub(crate) fn finish_reason(&self, usual: &str, with_tools: &str) -> String {
+        let fits = match self.reply.tool_calls.is_empty() {
+            true => usual,
+            false => with_tools,
+        };
+        let own = self.reply.finish_reason.as_deref();
+        own.unwrap_or(fits).to_owned()
+    }
+
+    /// What was generated beside the `content` tokens too.
+    pub(crate) fn output_tokens(&self, content: usize) -> usize {
+        content + self.reply.reasoning.len() + self.reply.tool_calls.len()
+    }
+
+    /// The unary answer, with this many content tokens in it.
+    pub(crate) fn document(&self, document: &Value, content: usize) -> Document {
+        Document {
+            tokens: content + self.reply.reasoning.len(),
+            ..Document::new(self.reply.status, document)
+        }
+    }
+}
+
+fn document(call: &Call<'_>, path: &str, chroma: impl FnOnce() -> (StatusCode, Value)) -> Document {
     let Call { asked, reply, .. } = call;
-    let of = |status, document: Value| Document {
-        status,
-        body: document.to_string().into(),
-        tokens: 0,
-    };
     if let Some(body) = &reply.body {
         return Document {
             status: reply.status,
+            headers: HeaderMap::new(),
             body: body.clone(),
             tokens: 0,
         };
     }
-    if let Fault::ErrorInBand(_, code) = &reply.fault {
-        return of(
-            reply.status,
-            error(
-                asked.endpoint,
-                StatusCode::INTERNAL_SERVER_ERROR,
-                Some(code),
-            ),
-        );
+    if let Some(failure) = call.in_band() {
+        let dialect = asked.endpoint.dialect().unwrap_or(Dialect::OpenAiChat);
+        let error = dialects::error_in_200(dialect, call, &failure);
+        return Document::new(reply.status, &error);
     }
     if !reply.status.is_success() {
-        return of(
-            reply.status,
-            error(asked.endpoint, reply.status, reply.code.as_deref()),
-        );
+        return error(asked.endpoint, reply.status, reply.code.as_deref());
     }
     match asked.endpoint {
-        Endpoint::Chat => openai::completion(call),
-        Endpoint::Messages => anthropic::message(call),
+        Endpoint::Generate(dialect) => dialects::document(dialect, call),
         Endpoint::Embeddings => match embedding::answer(&asked.body) {
-            Some(document) => of(reply.status, document),
-            None => of(
-                StatusCode::BAD_REQUEST,
-                error(asked.endpoint, StatusCode::BAD_REQUEST, None),
-            ),
+            Some(document) => Document::new(reply.status, &document),
+            None => error(asked.endpoint, StatusCode::BAD_REQUEST, None),
         },
-        Endpoint::Models => of(reply.status, openai::models()),
-        Endpoint::Health => of(reply.status, json!({"status": "ok"})),
+        Endpoint::Cancel => {
+            let id = path.rsplit('/').nth(1).unwrap_or_default();
+            Document::new(reply.status, &dialects::cancelled(id))
+        }
+        Endpoint::Models => Document::new(reply.status, &dialects::models()),
+        Endpoint::Health => Document::new(reply.status, &json!({"status": "ok"})),
         Endpoint::Chroma => {
             let (status, mut document) = chroma();
-            // An unknown route of Chroma's has no body at all.
-            let body = match document.take() {
-                Value::Null => Bytes::new(),
-                document => document.to_string().into(),
-            };
-            Document {
-                status,
-                body,
-                tokens: 0,
+            match document.take() {
+                // An unknown route of Chroma's has no body at all.
+                Value::Null => Document {
+                    body: Bytes::new(),
+                    ..Document::new(status, &Value::Null)
+                },
+                document => Document::new(status, &document),
             }
         }
-        Endpoint::Unknown => of(
-            StatusCode::NOT_FOUND,
-            error(asked.endpoint, StatusCode::NOT_FOUND, None),
-        ),
+        Endpoint::Unknown => error(asked.endpoint, StatusCode::NOT_FOUND, None),
     }
 }
 
-fn error(endpoint: Endpoint, status: StatusCode, code: Option<&str>) -> Value {
-    match endpoint {
-        Endpoint::Messages => anthropic::error(status, code),
-        Endpoint::Chroma => chroma::error(status, code),
-        _ => openai::error(status, code),
-    }
+fn error(endpoint: Endpoint, status: StatusCode, code: Option<&str>) -> Document {
+    let dialect = endpoint.dialect().unwrap_or(Dialect::OpenAiChat);
+    dialects::error(dialect, status, code)
 }
 
 /// The mock's own no, which no script can change.
 fn refuse(asked: &Asked, status: StatusCode) -> Plan {
-    let document = Document {
-        status,
-        body: error(asked.endpoint, status, None).to_string().into(),
-        tokens: 0,
-    };
-    plan::unary(&Reply::ok(), document)
-}
-
-fn identify(endpoint: Endpoint, number: u64, headers: &mut HeaderMap) {
-    let name = match endpoint {
-        Endpoint::Messages => "request-id",
-        Endpoint::Chroma | Endpoint::Health => return,
-        _ => "x-request-id",
-    };
-    if let Ok(id) = HeaderValue::try_from(format!("req_mock_{number}")) {
-        headers.insert(name, id);
-    }
+    plan::unary(&Reply::ok(), error(asked.endpoint, status, None))
 }
 
 fn respond(plan: Plan, exchange: Exchange) -> Response<MockBody> {

@@ -1,9 +1,9 @@
 //! A scripted LLM provider and vector store on loopback, for tests, demos and drills.
 //!
 //! [`Mock`] is a real server on a real socket: HTTP/1.1 and HTTP/2 (prior knowledge) on one port. It
-//! answers as OpenAI chat and embeddings, as Anthropic messages, and as Chroma's v2 REST interface. What
-//! it answers is a [`Script`]: per model or per path, one [`Reply`] per attempt. What it saw is its log,
-//! with the instant at which each caller went away.
+//! speaks the [`Dialect`] that a request's path says, unary and streamed, and Chroma's v2 REST interface.
+//! What it answers is a [`Script`]: per model or per path, one [`Reply`] per attempt; an [`Outage`] goes
+//! before it. What it saw is its log, with the instant at which each caller went away.
 //!
 //! ```
 //! use backstay_mock::{Mock, Reply, Script};
@@ -27,19 +27,24 @@
 //! Without a script every model answers with a few plain words, and some [model names](names) stand for
 //! a fault, so that `curl` is enough to try one.
 
-mod anthropic;
 mod body;
 mod chroma;
 mod connection;
+mod dialects;
+mod doors;
 mod embedding;
 mod exchange;
+mod fault;
 mod file;
+mod framing;
 mod handler;
+mod in_flight;
 mod log;
 mod mock;
 pub mod names;
-mod openai;
+mod outage;
 mod plan;
+mod provider_error;
 mod reply;
 mod route;
 mod script;
@@ -48,10 +53,13 @@ mod words;
 
 pub use self::chroma::{MAX_COLLECTIONS, MAX_RECORDS};
 pub use self::connection::ConnectionId;
+pub use self::dialects::{Dialect, UnknownDialect};
 pub use self::embedding::{DIMENSIONS, embed};
 pub use self::file::{ScriptFile, ScriptFileError};
 pub use self::handler::MAX_REQUEST_BODY;
 pub use self::log::{Ending, Logged, MAX_LOGGED, MAX_LOGGED_BODY, MAX_LOGGED_BYTES};
 pub use self::mock::{Mock, MockBuilder};
+pub use self::outage::{Outage, OutageHandle};
+pub use self::provider_error::ProviderError;
 pub use self::reply::Reply;
 pub use self::script::{MAX_KEYS, Script};

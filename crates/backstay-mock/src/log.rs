@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Version};
 use tokio::time::Instant;
 
 use crate::connection::ConnectionId;
+use crate::dialects::Dialect;
 
 /// How many requests the log holds; older ones are forgotten first.
 pub const MAX_LOGGED: usize = 100_000;
@@ -29,12 +30,18 @@ pub struct Logged {
     pub at: Instant,
     /// The path, without the query.
     pub path: String,
+    /// The query, if there was one. It may hold a credential (`?key=`).
+    pub query: Option<String>,
+    /// What the path says is spoken; `None` for paths that speak to no provider.
+    pub dialect: Option<Dialect>,
     /// The method.
     pub method: Method,
-    /// The `model` in the request's body, once that was read.
+    /// The model in the path, decoded, or in the request's body, once that was read.
     pub model: Option<String>,
     /// The nth request for this model, or for this path if there is no model; 0 until the body was read.
     pub attempt: usize,
+    /// An [outage](crate::Outage) answered it.
+    pub in_outage: bool,
     /// The request's headers. They hold credentials.
     pub headers: HeaderMap,
     /// The request's body, at most [`MAX_LOGGED_BODY`] of it. It holds the prompt.
@@ -97,6 +104,7 @@ impl fmt::Debug for Logged {
             .field("number", &self.number)
             .field("method", &self.method)
             .field("path", &self.path)
+            .field("dialect", &self.dialect)
             .field("model", &self.model)
             .field("attempt", &self.attempt)
             .field("headers", &self.headers.len())
@@ -104,6 +112,7 @@ impl fmt::Debug for Logged {
             .field("connection", &self.connection)
             .field("http_version", &self.http_version)
             .field("status", &self.status)
+            .field("in_outage", &self.in_outage)
             .field("tokens_sent", &self.tokens_sent)
             .field("finished", &self.finished)
             .field("ending", &self.ending)
@@ -198,9 +207,12 @@ mod tests {
             number,
             at: Instant::now(),
             path: "/".into(),
+            query: None,
+            dialect: None,
             method: Method::GET,
             model: None,
             attempt: 0,
+            in_outage: false,
             headers: HeaderMap::new(),
             body: Bytes::new(),
             connection: ConnectionId(1),

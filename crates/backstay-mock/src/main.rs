@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use backstay_mock::{Logged, Mock, ScriptFile};
+use backstay_mock::{Dialect, Logged, Mock, ScriptFile};
 use clap::Parser;
 
 /// A scripted LLM provider and vector store on loopback.
@@ -20,6 +20,9 @@ struct Arguments {
     /// Chooses other words for answers without a scripted text
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Whose chat completions are spoken where the path leaves it open: openai, mistral, groq, vllm, ..
+    #[arg(long, env = "BACKSTAY_MOCK_CHAT_AS", default_value = "openai")]
+    chat_as: Dialect,
 }
 
 #[tokio::main]
@@ -32,6 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mock = Mock::builder()
         .addr(arguments.addr)
         .seed(arguments.seed)
+        .chat_as(arguments.chat_as)
         .on_ended(|entry| say(&line(entry)))
         .start()
         .await?;
@@ -56,10 +60,11 @@ fn line(entry: &Logged) -> String {
         .unwrap_or(entry.at)
         .saturating_duration_since(entry.at);
     format!(
-        "#{} {} {} model={name} attempt={} status={status} tokens={} after={}ms: {ending}",
+        "#{} {} {} {} model={name} attempt={} status={status} tokens={} after={}ms: {ending}",
         entry.number,
         entry.method,
         entry.path,
+        entry.dialect.map_or("-", Dialect::as_str),
         entry.attempt,
         entry.tokens_sent,
         took.as_millis(),

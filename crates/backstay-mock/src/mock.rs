@@ -7,9 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use crate::dialects::Dialect;
+use crate::doors::Port;
 use crate::log::Logged;
+use crate::outage::{Outage, OutageHandle};
 use crate::script::Script;
 use crate::server::{self, Shared};
 
@@ -28,6 +32,7 @@ pub struct Mock {
 pub struct MockBuilder {
     addr: SocketAddr,
     seed: u64,
+    chat_as: Dialect,
     on_ended: Option<OnEnded>,
 }
 
@@ -51,6 +56,7 @@ impl Mock {
         MockBuilder {
             addr: (Ipv4Addr::LOCALHOST, 0).into(),
             seed: 0,
+            chat_as: Dialect::OpenAiChat,
             on_ended: None,
         }
     }
@@ -114,6 +120,35 @@ impl Mock {
     }
 }
 
+// === impl Mock: its outages ===
+
+impl Mock {
+    /// Begins an outage. When this returns, it is in force (unless it was told to begin
+    /// [later](Outage::after)), and for a hard one the port is closed; connections that were open are
+    /// reset soon after.
+    ///
+    /// ```
+    /// # use backstay_mock::{Mock, Outage, Reply};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let mock = Mock::start().await?;
+    /// let outage = mock.outage(Outage::new(Reply::status(503)).of_model("gpt-4o"));
+    /// // Every request for gpt-4o fails now, whatever its script says.
+    /// outage.recover();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn outage(&self, outage: Outage) -> OutageHandle {
+        OutageHandle::begin(outage, &self.shared)
+    }
+
+    /// Ends every outage. When this returns, the port is open again.
+    pub fn recover(&self) {
+        self.shared.outages.lock().recover();
+        self.shared.outages_changed();
+    }
+}
+
 // === impl Mock: what it saw ===
 
 impl Mock {
@@ -138,13 +173,25 @@ impl Mock {
     /// How many requests are being answered.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.shared.in_flight()
+        self.shared.in_flight.lock().all().now
     }
 
     /// The most requests that were ever in flight together.
     #[must_use]
     pub fn peak_in_flight(&self) -> usize {
-        self.shared.peak_in_flight()
+        self.shared.in_flight.lock().all().peak
+    }
+
+    /// How many requests for `model` are being answered.
+    #[must_use]
+    pub fn in_flight_of(&self, model: &str) -> usize {
+        self.shared.in_flight.lock().of_model(model).now
+    }
+
+    /// The most requests for `model` that were ever in flight together, from when each was read.
+    #[must_use]
+    pub fn peak_in_flight_of(&self, model: &str) -> usize {
+        self.shared.in_flight.lock().of_model(model).peak
     }
 
     /// How many connections are open.
@@ -214,6 +261,15 @@ impl MockBuilder {
         self
     }
 
+    /// Whose chat completions are spoken at a path that says `chat/completions` and no more; it is a
+    /// member of the OpenAI-shaped family. Default: [`Dialect::OpenAiChat`]. For one request, the
+    /// family's name as the path's first segment does the same: `/mistral/v1/chat/completions`.
+    #[must_use]
+    pub fn chat_as(mut self, dialect: Dialect) -> Self {
+        self.chat_as = dialect;
+        self
+    }
+
     /// Called with each request's entry when it has ended. It must be quick: it runs where the answer did.
     #[must_use]
     pub fn on_ended(mut self, observe: impl Fn(&Logged) + Send + Sync + 'static) -> Self {
@@ -225,7 +281,8 @@ impl MockBuilder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the address is not a loopback one, else what the system says to binding it.
+    /// `InvalidInput` if the address is not a loopback one, or [`chat_as`](Self::chat_as) is no chat
+    /// completions; else what the system says to binding it.
     pub async fn start(self) -> io::Result<Mock> {
         if !self.addr.ip().is_loopback() {
             return Err(io::Error::new(
@@ -233,10 +290,22 @@ impl MockBuilder {
                 "the mock listens on loopback addresses only",
             ));
         }
+        if !self.chat_as.is_openai_chat() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "this dialect is not one of chat completions",
+            ));
+        }
         let listener = TcpListener::bind(self.addr).await?;
         let addr = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(self.seed, self.on_ended));
-        let accepting = tokio::spawn(server::accept(listener, Arc::clone(&shared)));
+        let shared = Arc::new(Shared::new(
+            Port::new(listener, addr),
+            self.seed,
+            self.chat_as,
+            self.on_ended,
+            Handle::current(),
+        ));
+        let accepting = tokio::spawn(server::accept(Arc::clone(&shared)));
         Ok(Mock {
             addr,
             shared,

@@ -9,13 +9,13 @@
 //! | `slow-first-token` | head and role chunk at once, *delay* before the first token, 30 s |
 //! | `slow-tokens` | *delay* between tokens, 1 s |
 //! | `slow-pings` | a ping each *delay*, 1 s, for 60 times before the first token |
-//! | `overloaded` | 529 `overloaded_error` (Anthropic) or 503 `server_is_overloaded` |
+//! | `overloaded` | 529 `overloaded_error` (Anthropic) or 503, in the dialect's form |
 //! | `rate-limited` | 429 with `retry-after: 2` |
-//! | `no-quota` | 429 `insufficient_quota` |
+//! | `no-quota` | 429 `insufficient_quota`, or what else the provider says to that |
 //! | `server-error` | 500 |
 //! | `unauthorized` | 401 |
 //! | `gone` | 404, the model does not exist |
-//! | `too-long` | 400 `context_length_exceeded` |
+//! | `too-long` | 400 `context_length_exceeded`, or what else the provider says to that |
 //! | `flaky` | every first of two attempts is a 503 |
 //! | `cut` | closed after 3 tokens |
 //! | `reset` | TCP reset after 3 tokens |
@@ -31,10 +31,14 @@
 //! | `hold-open` | all is sent, the body never ends |
 //! | `truncated` | a unary body that is shorter than its `content-length` |
 //! | `gzip` | compressed, asked for or not |
+//! | `failed` | as `in-band-error`, as `response.failed` and the like |
+//! | `slow-reasoning` | 60 reasoning tokens first, one each *delay*, 1 s |
 //! | `reasoning` | a few reasoning tokens first |
 
 use std::time::Duration;
 
+use crate::dialects::Dialect;
+use crate::provider_error::{self, ProviderError};
 use crate::reply::Reply;
 
 /// Every name of the table above.
@@ -65,16 +69,20 @@ pub const ALL: &[&str] = &[
     "hold-open",
     "truncated",
     "gzip",
+    "failed",
+    "slow-reasoning",
     "reasoning",
 ];
 
-/// How many pings a name stands for.
+/// How many pings or reasoning tokens a name stands for.
 const PINGS: usize = 60;
 /// What a truncated body has left.
 const TRUNCATED: usize = 40;
 
 /// The reply that `model` stands for, at its `attempt`th request.
-pub(crate) fn reply(model: &str, anthropic: bool, attempt: usize) -> Option<Reply> {
+pub(crate) fn reply(model: &str, dialect: Dialect, attempt: usize) -> Option<Reply> {
+    let anthropic = matches!(dialect, Dialect::Anthropic | Dialect::VertexAnthropic);
+    let own = |name| provider_error::of_dialect(dialect, name).map(ProviderError::reply);
     let (name, delay) = match model.split_once('@') {
         Some((name, millis)) => (name, Some(Duration::from_millis(millis.parse().ok()?))),
         None => (model, None),
@@ -89,13 +97,12 @@ pub(crate) fn reply(model: &str, anthropic: bool, attempt: usize) -> Option<Repl
         "slow-pings" => ok.pings(PINGS, delay(1)),
         "overloaded" => overloaded(),
         "rate-limited" => Reply::status(429).header("retry-after", "2"),
-        "no-quota" if anthropic => Reply::status(402),
-        "no-quota" => Reply::status(429).code("insufficient_quota"),
+        "no-quota" => own("quota").unwrap_or_else(|| Reply::status(429).code("insufficient_quota")),
         "server-error" => Reply::status(500),
         "unauthorized" => Reply::status(401),
         "gone" => Reply::status(404),
-        "too-long" if anthropic => Reply::status(400),
-        "too-long" => Reply::status(400).code("context_length_exceeded"),
+        "too-long" => own("context_too_long")
+            .unwrap_or_else(|| Reply::status(400).code("context_length_exceeded")),
         "flaky" if attempt % 2 == 1 => overloaded(),
         "flaky" => ok,
         "cut" => ok.cut_after_tokens(3),
@@ -105,8 +112,8 @@ pub(crate) fn reply(model: &str, anthropic: bool, attempt: usize) -> Option<Repl
         "stall-pings" => ok
             .stall_after_tokens(3)
             .pings_after_tokens(3, PINGS, delay(1)),
-        "in-band-error" => ok.error_in_band(3, in_band_code(anthropic)),
-        "early-in-band-error" => ok.error_in_band(0, in_band_code(anthropic)),
+        "in-band-error" => ok.error_in_band(3, in_band_code(dialect)),
+        "early-in-band-error" => ok.error_in_band(0, in_band_code(dialect)),
         "never" => Reply::never_answer(),
         "empty" => ok.empty_stream(),
         "garbage" => ok.garbage(),
@@ -114,16 +121,20 @@ pub(crate) fn reply(model: &str, anthropic: bool, attempt: usize) -> Option<Repl
         "hold-open" => ok.hold_open_after_end(),
         "truncated" => ok.truncate_body_to(TRUNCATED),
         "gzip" => ok.gzip(),
+        "failed" => ok.failed_in_band(3, in_band_code(dialect)),
+        "slow-reasoning" => ok.long_reasoning(PINGS, delay(1)),
         "reasoning" => ok.reasoning(["The ", "sea ", "is ", "calm."]),
         _ => return None,
     })
 }
 
-fn in_band_code(anthropic: bool) -> &'static str {
-    if anthropic {
-        "overloaded_error"
-    } else {
-        "server_is_overloaded"
+fn in_band_code(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Anthropic | Dialect::VertexAnthropic => "overloaded_error",
+        Dialect::BedrockConverse | Dialect::BedrockInvoke => "serviceUnavailableException",
+        Dialect::Gemini => "UNAVAILABLE",
+        Dialect::OpenAiResponses | Dialect::AzureResponses => "server_error",
+        _ => "server_is_overloaded",
     }
 }
 
@@ -134,15 +145,15 @@ mod tests {
     #[test]
     fn every_listed_name_stands_for_something_and_no_other_does() {
         for name in ALL {
-            assert!(reply(name, false, 1).is_some(), "{name}");
+            assert!(reply(name, Dialect::OpenAiChat, 1).is_some(), "{name}");
         }
-        assert!(reply("gpt-4o", false, 1).is_none());
-        assert!(reply("stall@soon", false, 1).is_none());
+        assert!(reply("gpt-4o", Dialect::OpenAiChat, 1).is_none());
+        assert!(reply("stall@soon", Dialect::OpenAiChat, 1).is_none());
     }
 
     #[test]
     fn a_delay_may_follow() {
-        let slow = reply("slow-first-token@1500", false, 1).unwrap();
+        let slow = reply("slow-first-token@1500", Dialect::OpenAiChat, 1).unwrap();
         assert_eq!(slow.delay_first_token, Duration::from_millis(1500));
     }
 }

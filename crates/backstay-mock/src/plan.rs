@@ -1,18 +1,18 @@
-//! From a reply and its rendered content to a response head and the acts of its body. All faults,
-//! framings and timings are decided here, the same for every dialect.
+//! From a reply and its rendered content to a response head and the acts of its body. All faults and
+//! timings are decided here, the same for every dialect.
 
 use std::collections::VecDeque;
-use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use serde_json::Value;
 
 use crate::body::Act;
-use crate::reply::{BeatKind, Fault, Reply};
+use crate::fault::Fault;
+use crate::framing::{frame, gzip, split};
+use crate::reply::{BeatKind, Reply};
 
 /// Between the last bytes before a cut or reset and the cut itself: time for them to reach the peer,
 /// since a reset throws away what is still on its way (an HTTP/2 one also what is queued).
@@ -25,8 +25,9 @@ const GARBAGE_EVENT: Bytes =
     Bytes::from_static(b"data: {\"choices\": [{\"delta\": {\"con\x00<html>\n\n");
 
 /// A streamed answer in one dialect's events, not yet timed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Events {
+    pub(crate) content_type: &'static str,
     /// What comes before the first token: the role chunk, `message_start`.
     pub(crate) start: Vec<Bytes>,
     /// One token each.
@@ -36,14 +37,23 @@ pub(crate) struct Events {
     /// The end marker.
     pub(crate) marker: Bytes,
     pub(crate) ping: Bytes,
+    /// Bytes that say nothing.
+    pub(crate) comment: Bytes,
     /// The in-band error, where the reply has one.
     pub(crate) error: Bytes,
+    /// What no reader can read.
+    pub(crate) garbage: Bytes,
+    /// Finishes each piece for its place in the stream. The number is 0 before the first one, and else the
+    /// function's own.
+    pub(crate) dress: Option<fn(&mut u64, Bytes) -> Bytes>,
 }
 
 /// A unary answer, not yet framed.
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) status: StatusCode,
+    /// Headers that belong to the content.
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     /// How many tokens are in it.
     pub(crate) tokens: usize,
@@ -58,13 +68,43 @@ pub(crate) struct Plan {
     pub(crate) acts: VecDeque<Act>,
 }
 
+// === impl Document ===
+
+impl Document {
+    pub(crate) fn new(status: StatusCode, body: &Value) -> Self {
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            body: body.to_string().into(),
+            tokens: 0,
+        }
+    }
+}
+
+// === impl Events ===
+
+impl Default for Events {
+    /// A stream of server-sent events, without a single one.
+    fn default() -> Self {
+        Self {
+            content_type: "text/event-stream; charset=utf-8",
+            start: Vec::new(),
+            tokens: Vec::new(),
+            finish: Vec::new(),
+            marker: Bytes::new(),
+            ping: Bytes::new(),
+            comment: COMMENT,
+            error: Bytes::new(),
+            garbage: GARBAGE_EVENT,
+            dress: None,
+        }
+    }
+}
+
 /// Plans a streamed answer.
 pub(crate) fn stream(reply: &Reply, events: Events) -> Plan {
     let mut headers = HeaderMap::new();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream; charset=utf-8"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(events.content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     let acts = frame(reply, &mut headers, stream_acts(reply, events));
     Plan {
@@ -79,10 +119,10 @@ pub(crate) fn stream(reply: &Reply, events: Events) -> Plan {
 pub(crate) fn unary(reply: &Reply, document: Document) -> Plan {
     let Document {
         status,
+        mut headers,
         mut body,
         tokens,
     } = document;
-    let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     match reply.fault {
         Fault::Garbage => body = GARBAGE,
@@ -132,37 +172,56 @@ pub(crate) fn unary(reply: &Reply, document: Document) -> Plan {
 }
 
 fn stream_acts(reply: &Reply, events: Events) -> VecDeque<Act> {
-    let mut acts = VecDeque::new();
-    match reply.fault {
-        Fault::EmptyStream => return acts,
-        Fault::Garbage => {
-            acts.push_back(Act::Send(GARBAGE_EVENT, 0));
-            return acts;
+    let dress = events.dress;
+    let mut acts = match reply.fault {
+        Fault::EmptyStream => VecDeque::new(),
+        Fault::Garbage => [Act::Send(events.garbage, 0)].into(),
+        _ => dressed(story(reply, events), dress),
+    };
+    // Nothing follows these, so that only a body's clean end is held back.
+    let ends = !matches!(acts.back(), Some(Act::Cut | Act::Reset | Act::Silence));
+    if ends && (reply.stays_open || reply.fault == Fault::HoldOpenAfterEnd) {
+        if matches!(reply.fault, Fault::None | Fault::HoldOpenAfterEnd) {
+            acts.push_back(Act::Whole);
         }
-        _ => {}
+        acts.push_back(Act::Silence);
     }
+    acts
+}
+
+/// What is said, up to the fault or the end.
+fn story(reply: &Reply, events: Events) -> VecDeque<Act> {
+    let mut acts = VecDeque::new();
     // A fault that waits for more tokens than there are comes after the last one.
     let last = events.tokens.len();
     let (stop_after, stop): (usize, &[Act]) = match &reply.fault {
         Fault::CutAfter(n) => (*n, &[Act::Flush, Act::Wait(SETTLE), Act::Cut]),
         Fault::ResetAfter(n) => (*n, &[Act::Flush, Act::Wait(SETTLE), Act::Reset]),
         Fault::StallAfter(n) => (*n, &[Act::Silence]),
-        Fault::ErrorInBand(n, _) => (*n, &[Act::Send(events.error, 0)]),
+        Fault::ErrorInBand(n, _) | Fault::FailedInBand(n, _) => (*n, &[Act::Send(events.error, 0)]),
         Fault::NoEndMarker => (last, &[]),
         _ => (usize::MAX, &[]),
     };
     let stops = stop_after != usize::MAX;
     let stop_after = stop_after.min(last);
+    let reasoning = reply
+        .delay_reasoning
+        .map(|every| (reply.reasoning.len(), every));
 
     acts.extend(events.start.into_iter().map(|event| Act::Send(event, 0)));
-    beats(reply, 0, &events.ping, &mut acts);
+    beats(reply, 0, (&events.ping, &events.comment), &mut acts);
     for (index, token) in events.tokens.into_iter().take(stop_after).enumerate() {
-        acts.push_back(Act::Wait(match index {
-            0 => reply.delay_first_token,
-            _ => reply.delay_between_tokens,
-        }));
+        let slow = reasoning.filter(|(count, _)| index < *count);
+        if index == 0 {
+            acts.push_back(Act::Wait(reply.delay_first_token));
+        }
+        match slow {
+            Some((_, every)) => acts.push_back(Act::Wait(every)),
+            None if index > 0 => acts.push_back(Act::Wait(reply.delay_between_tokens)),
+            None => {}
+        }
         acts.push_back(Act::Send(token, 1));
-        beats(reply, index + 1, &events.ping, &mut acts);
+        beats(reply, index + 1, (&events.ping, &events.comment), &mut acts);
     }
     if stops {
         acts.extend(stop.iter().cloned());
@@ -173,13 +232,32 @@ fn stream_acts(reply: &Reply, events: Events) -> VecDeque<Act> {
     }
     acts.extend(events.finish.into_iter().map(|event| Act::Send(event, 0)));
     acts.push_back(Act::Send(events.marker, 0));
-    if reply.fault == Fault::HoldOpenAfterEnd {
-        acts.extend([Act::Whole, Act::Silence]);
-    }
     acts
 }
 
-fn beats(reply: &Reply, after_tokens: usize, ping: &Bytes, acts: &mut VecDeque<Act>) {
+/// Finishes each piece for its place, and leaves out those without a byte.
+fn dressed(acts: VecDeque<Act>, dress: Option<fn(&mut u64, Bytes) -> Bytes>) -> VecDeque<Act> {
+    let mut place = 0;
+    let dressed = acts.into_iter().filter_map(|act| match act {
+        Act::Send(bytes, 0) if bytes.is_empty() => None,
+        Act::Send(bytes, tokens) => {
+            let bytes = match dress {
+                Some(dress) => dress(&mut place, bytes),
+                None => bytes,
+            };
+            Some(Act::Send(bytes, tokens))
+        }
+        other => Some(other),
+    });
+    dressed.collect()
+}
+
+fn beats(
+    reply: &Reply,
+    after_tokens: usize,
+    (ping, comment): (&Bytes, &Bytes),
+    acts: &mut VecDeque<Act>,
+) {
     for beat in reply
         .beats
         .iter()
@@ -187,78 +265,13 @@ fn beats(reply: &Reply, after_tokens: usize, ping: &Bytes, acts: &mut VecDeque<A
     {
         let event = match beat.kind {
             BeatKind::Ping => ping,
-            BeatKind::Comment => &COMMENT,
+            BeatKind::Comment => comment,
         };
         for _ in 0..beat.count {
             acts.push_back(Act::Wait(beat.every));
             acts.push_back(Act::Send(event.clone(), 0));
         }
     }
-}
-
-/// Compresses and splits a stream, as the reply has it.
-fn frame(reply: &Reply, headers: &mut HeaderMap, mut acts: VecDeque<Act>) -> VecDeque<Act> {
-    if reply.gzip {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        acts = gzip_each(acts);
-    }
-    match reply.split {
-        Some(bytes) => split(acts, bytes),
-        None => acts,
-    }
-}
-
-fn split(acts: VecDeque<Act>, bytes: usize) -> VecDeque<Act> {
-    let mut pieces = VecDeque::with_capacity(acts.len());
-    for act in acts {
-        let Act::Send(mut data, tokens) = act else {
-            pieces.push_back(act);
-            continue;
-        };
-        while data.len() > bytes {
-            pieces.push_back(Act::Send(data.split_to(bytes), 0));
-            // Else the connection would join the pieces again.
-            pieces.push_back(Act::Flush);
-        }
-        pieces.push_back(Act::Send(data, tokens));
-    }
-    pieces
-}
-
-fn gzip(body: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    match encoder.write_all(body).and_then(|()| encoder.finish()) {
-        Ok(compressed) => compressed.into(),
-        Err(_) => unreachable!("writing to a Vec does not fail"),
-    }
-}
-
-fn gzip_each(acts: VecDeque<Act>) -> VecDeque<Act> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let ends = !acts
-        .iter()
-        .any(|act| matches!(act, Act::Cut | Act::Reset | Act::Silence));
-    let mut compressed = VecDeque::with_capacity(acts.len() + 1);
-    for act in acts {
-        let Act::Send(data, tokens) = act else {
-            compressed.push_back(act);
-            continue;
-        };
-        if encoder
-            .write_all(&data)
-            .and_then(|()| encoder.flush())
-            .is_err()
-        {
-            unreachable!("writing to a Vec does not fail");
-        }
-        compressed.push_back(Act::Send(std::mem::take(encoder.get_mut()).into(), tokens));
-    }
-    if ends {
-        if let Ok(trailer) = encoder.finish() {
-            compressed.push_back(Act::Send(trailer.into(), 0));
-        }
-    }
-    compressed
 }
 
 #[cfg(test)]
@@ -273,6 +286,7 @@ mod tests {
             marker: "marker".into(),
             ping: "ping".into(),
             error: "error".into(),
+            ..Events::default()
         }
     }
 
@@ -318,19 +332,5 @@ mod tests {
     fn a_fault_beyond_the_last_token_comes_after_it() {
         let stall = Reply::ok().stall_after_tokens(9);
         assert_eq!(said(&stall, 2), ["start", "0", "1", "Silence"]);
-    }
-
-    #[test]
-    fn splitting_keeps_bytes_and_tokens() {
-        let acts = split([Act::Send("abcdefg".into(), 1)].into(), 3);
-        let sends: Vec<_> = acts.into_iter().filter(|act| *act != Act::Flush).collect();
-        assert_eq!(
-            sends,
-            [
-                Act::Send("abc".into(), 0),
-                Act::Send("def".into(), 0),
-                Act::Send("g".into(), 1)
-            ]
-        );
     }
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::fault::Fault;
+use crate::provider_error::{self, ProviderError};
+
 /// One answer of the mock, to one attempt.
 ///
 /// The default, [`Reply::ok`], is a prompt 200 with a few deterministic words, in the shape of whatever
@@ -35,29 +38,12 @@ pub struct Reply {
     pub(crate) delay_headers: Duration,
     pub(crate) delay_first_token: Duration,
     pub(crate) delay_between_tokens: Duration,
+    pub(crate) delay_reasoning: Option<Duration>,
     pub(crate) beats: Vec<Beat>,
     pub(crate) gzip: bool,
     pub(crate) split: Option<usize>,
     pub(crate) fault: Fault,
-}
-
-/// What goes wrong, if anything does.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Fault {
-    #[default]
-    None,
-    NeverAnswer,
-    ResetBeforeHeaders,
-    CutAfter(usize),
-    StallAfter(usize),
-    ResetAfter(usize),
-    ErrorInBand(usize, String),
-    NoEndMarker,
-    HoldOpenAfterEnd,
-    EmptyStream,
-    Garbage,
-    TruncateLength(usize),
-    TruncateClose(usize),
+    pub(crate) stays_open: bool,
 }
 
 /// Signs of life that are not content: `count` of them, each after `every`.
@@ -110,6 +96,20 @@ impl Reply {
         Self::ok().with_status(status)
     }
 
+    /// What a provider really says to one of its failures: status, headers and body. `None` for names that
+    /// are not in [its table](crate::ProviderError).
+    ///
+    /// ```
+    /// use backstay_mock::Reply;
+    ///
+    /// let spent = Reply::provider_error("openai", "insufficient_quota");
+    /// assert!(spent.is_some());
+    /// ```
+    #[must_use]
+    pub fn provider_error(provider: &str, name: &str) -> Option<Self> {
+        provider_error::find(provider, name).map(ProviderError::reply)
+    }
+
     /// Accepts the request and never says a word.
     #[must_use]
     pub fn never_answer() -> Self {
@@ -153,8 +153,9 @@ impl Reply {
         self.body(document.to_string())
     }
 
-    /// Reasoning tokens before the content: `reasoning_content` for OpenAI, a thinking block for
-    /// Anthropic. They count as tokens for the faults that count tokens.
+    /// Reasoning tokens before the content, in the dialect's own form: `reasoning_content` for OpenAI, a
+    /// thinking block for Anthropic, a summary for Responses, `thought` parts for Gemini. They count as
+    /// tokens for the faults that count tokens.
     #[must_use]
     pub fn reasoning<I>(mut self, tokens: I) -> Self
     where
@@ -206,9 +207,25 @@ impl Reply {
         self
     }
 
+    /// Waits before each reasoning token, after any [first token's delay](Self::delay_first_token).
+    /// Default: as between any two tokens.
+    #[must_use]
+    pub fn delay_between_reasoning(mut self, delay: Duration) -> Self {
+        self.delay_reasoning = Some(delay);
+        self
+    }
+
+    /// `count` reasoning tokens, each after `every`, before the content.
+    #[must_use]
+    pub fn long_reasoning(self, count: usize, every: Duration) -> Self {
+        self.reasoning(std::iter::repeat_n("hm ", count))
+            .delay_between_reasoning(every)
+    }
+
     /// `count` pings before the first token, each after `every`, and only then the
-    /// [first token's own delay](Self::delay_first_token). Anthropic's is `event: ping`, OpenAI's a chunk
-    /// with empty content.
+    /// [first token's own delay](Self::delay_first_token). Anthropic's is `event: ping`, Responses' is
+    /// `keepalive`, Cohere's `debug`; for OpenAI it is a chunk with empty content, for Gemini one without
+    /// parts, for Bedrock a frame of an unknown type.
     #[must_use]
     pub fn pings(self, count: usize, every: Duration) -> Self {
         self.pings_after_tokens(0, count, every)
@@ -220,7 +237,8 @@ impl Reply {
         self.beat(BeatKind::Ping, after_tokens, count, every)
     }
 
-    /// As [`pings`](Self::pings), with SSE comments.
+    /// As [`pings`](Self::pings), with SSE comments (`: OPENROUTER PROCESSING` for OpenRouter; a line end
+    /// between the elements of Gemini's array; what a ping is for Bedrock).
     #[must_use]
     pub fn comments(self, count: usize, every: Duration) -> Self {
         self.comments_after_tokens(0, count, every)
@@ -257,88 +275,6 @@ impl Reply {
     #[must_use]
     pub fn split_frames(mut self, bytes: usize) -> Self {
         self.split = Some(bytes.max(1));
-        self
-    }
-}
-
-// === impl Reply: faults ===
-
-impl Reply {
-    /// Ends the connection after `tokens` tokens, without the end of the body. On HTTP/2 the stream is
-    /// reset (`INTERNAL_ERROR`) and its siblings live on.
-    #[must_use]
-    pub fn cut_after_tokens(self, tokens: usize) -> Self {
-        self.fault(Fault::CutAfter(tokens))
-    }
-
-    /// Falls silent after `tokens` tokens; the socket stays open.
-    #[must_use]
-    pub fn stall_after_tokens(self, tokens: usize) -> Self {
-        self.fault(Fault::StallAfter(tokens))
-    }
-
-    /// Resets the TCP connection (RST) after `tokens` tokens. On HTTP/2 that ends every stream on it.
-    #[must_use]
-    pub fn reset_after_tokens(self, tokens: usize) -> Self {
-        self.fault(Fault::ResetAfter(tokens))
-    }
-
-    /// Resets the TCP connection (RST) before the response head, after any
-    /// [`delay_headers`](Self::delay_headers).
-    #[must_use]
-    pub fn reset_before_headers(self) -> Self {
-        self.fault(Fault::ResetBeforeHeaders)
-    }
-
-    /// A 200 whose body is not what its content type says.
-    #[must_use]
-    pub fn garbage(self) -> Self {
-        self.fault(Fault::Garbage)
-    }
-
-    /// A 200 that ends cleanly without a single event (unary: without a byte). For a stream with its
-    /// whole frame but no content, use [`Reply::tokens`] with none.
-    #[must_use]
-    pub fn empty_stream(self) -> Self {
-        self.fault(Fault::EmptyStream)
-    }
-
-    /// An error inside a 200 after `tokens` tokens, then the end of the body without an end marker. In a
-    /// unary answer the error is the whole body.
-    #[must_use]
-    pub fn error_in_band(self, after_tokens: usize, code: impl Into<String>) -> Self {
-        self.fault(Fault::ErrorInBand(after_tokens, code.into()))
-    }
-
-    /// Ends the body cleanly after the last token: no finish reason, no end marker.
-    #[must_use]
-    pub fn no_end_marker(self) -> Self {
-        self.fault(Fault::NoEndMarker)
-    }
-
-    /// Sends everything, end marker included, and then neither ends the body nor closes. A unary answer
-    /// is then chunked.
-    #[must_use]
-    pub fn hold_open_after_end(self) -> Self {
-        self.fault(Fault::HoldOpenAfterEnd)
-    }
-
-    /// Announces the whole unary body in `content-length`, sends its first `bytes`, and closes. A stream
-    /// is not changed.
-    #[must_use]
-    pub fn truncate_body_to(self, bytes: usize) -> Self {
-        self.fault(Fault::TruncateLength(bytes))
-    }
-
-    /// Sends the first `bytes` of the unary body and ends it in a way no framing can tell from the true
-    /// end: by closing, as HTTP/1.0 did; on HTTP/2 by a regular end of stream. A stream is not changed.
-    #[must_use]
-    pub fn truncate_body_close_delimited(self, bytes: usize) -> Self {
-        self.fault(Fault::TruncateClose(bytes))
-    }
-
-    pub(crate) fn fault(mut self, fault: Fault) -> Self {
-        self.fault = fault;
         self
     }
 }

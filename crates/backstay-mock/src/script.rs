@@ -141,6 +141,14 @@ impl Book {
         Turn { attempt, reply }
     }
 
+    /// Counts this request, and takes no step of any script.
+    pub(crate) fn pass_over(&mut self, model: Option<&str>, path: &str) -> Turn {
+        Turn {
+            attempt: self.attempts.next(model.unwrap_or(path)),
+            reply: None,
+        }
+    }
+
     pub(crate) fn attempts(&self, model: &str) -> usize {
         self.attempts.by_key.get(model).copied().unwrap_or(0)
     }

@@ -1,6 +1,8 @@
-//! The port: accepting connections, serving each, and what they all share.
+//! The server: accepting connections, serving each, and what they all share.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,57 +12,82 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::chroma::Store;
 use crate::connection::{Link, Wire};
+use crate::dialects::Dialect;
+use crate::doors::{Doors, Port};
 use crate::handler;
+use crate::in_flight::InFlight;
 use crate::log::Log;
 use crate::mock::OnEnded;
+use crate::outage::Outages;
 use crate::script::Book;
 
 /// Streams of one HTTP/2 connection that may be open together, and those that may have been reset without
 /// the mock having looked: storms of cancelled calls are what it is for.
 const MAX_H2_STREAMS: u32 = 10_000;
-/// How long accepting rests when the system is out of sockets.
+/// How long accepting rests when the system is out of sockets, or does not give the port back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// What every connection of one mock shares.
 pub(crate) struct Shared {
     pub(crate) seed: u64,
+    /// Who speaks where the path leaves it open.
+    pub(crate) chat_as: Dialect,
     pub(crate) log: Mutex<Log>,
     pub(crate) book: Mutex<Book>,
     pub(crate) store: Mutex<Store>,
+    pub(crate) outages: Mutex<Outages>,
+    pub(crate) in_flight: Mutex<InFlight>,
     /// Told after every change of the log and of the number of connections.
     pub(crate) changed: Notify,
     pub(crate) on_ended: Option<OnEnded>,
-    in_flight: AtomicUsize,
-    peak_in_flight: AtomicUsize,
+    port: Mutex<Port>,
+    /// Told when the doors, or the next change of them, may have changed.
+    settled: Notify,
+    /// Counts the times at which every connection is to be reset.
+    hang_ups: watch::Sender<u64>,
+    runtime: Handle,
     connections_open: AtomicUsize,
     connections_accepted: AtomicU64,
     stopping: AtomicBool,
 }
 
 /// Accepts for as long as it is polled; dropping it ends all its connections.
-pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+pub(crate) async fn accept(shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
+        // Outages begin and end by themselves too.
+        let change = shared.settle();
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+            accepted = poll_fn(|cx| shared.port.lock().poll_accept(cx)) => match accepted {
+                Ok(stream) if shared.is_shut() => shared.turn_away(&stream),
+                Ok(stream) => {
                     let link = Arc::new(Link::new(shared.connection_accepted()));
-                    connections.spawn(serve(stream, link, Arc::clone(&shared)));
+                    let hang_ups = shared.hang_ups.subscribe();
+                    connections.spawn(serve(stream, link, hang_ups, Arc::clone(&shared)));
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
+            () = shared.settled.notified() => {}
+            () = at(change) => {}
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
-async fn serve(stream: TcpStream, link: Arc<Link>, shared: Arc<Shared>) {
+async fn serve(
+    stream: TcpStream,
+    link: Arc<Link>,
+    mut hang_ups: watch::Receiver<u64>,
+    shared: Arc<Shared>,
+) {
     // Without it the last small write of every answer would wait for the peer's delayed ACK.
     let _ = stream.set_nodelay(true);
     let wire = Wire::new(stream, Arc::clone(&link), Arc::clone(&shared));
@@ -81,43 +108,94 @@ async fn serve(stream: TcpStream, link: Arc<Link>, shared: Arc<Shared>) {
         // An error here is the peer's leaving or a scripted cut; the log has it.
         _ = server.serve_connection(TokioIo::new(wire), service) => {}
         () = link.killed() => {}
+        // Told before the socket is dropped, since it asks the link how it closes.
+        () = async {
+            if hang_ups.changed().await.is_ok() {
+                link.reset();
+            }
+        } => {}
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }
 
 // === impl Shared ===
 
 impl Shared {
-    pub(crate) fn new(seed: u64, on_ended: Option<OnEnded>) -> Self {
+    pub(crate) fn new(
+        port: Port,
+        seed: u64,
+        chat_as: Dialect,
+        on_ended: Option<OnEnded>,
+        runtime: Handle,
+    ) -> Self {
         Self {
             seed,
+            chat_as,
             log: Mutex::default(),
             book: Mutex::default(),
             store: Mutex::default(),
+            outages: Mutex::default(),
+            in_flight: Mutex::default(),
             changed: Notify::new(),
             on_ended,
-            in_flight: AtomicUsize::new(0),
-            peak_in_flight: AtomicUsize::new(0),
+            port: Mutex::new(port),
+            settled: Notify::new(),
+            hang_ups: watch::Sender::new(0),
+            runtime,
             connections_open: AtomicUsize::new(0),
             connections_accepted: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
         }
     }
 
-    pub(crate) fn request_began(&self) {
-        let now = self.in_flight.fetch_add(1, Ordering::AcqRel) + 1;
-        self.peak_in_flight.fetch_max(now, Ordering::AcqRel);
+    /// Has the doors stand as the outages want them, and says when to look again.
+    pub(crate) fn settle(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let (doors, change) = {
+            let mut outages = self.outages.lock();
+            (outages.doors(now), outages.next_change(now))
+        };
+        // Opening a socket needs the runtime, and an outage may be told from outside of it.
+        let _entered = self.runtime.enter();
+        let set = {
+            let mut port = self.port.lock();
+            match self.is_stopping() {
+                true => Ok(false),
+                false if port.doors() == doors && port.is_as_set() => return change,
+                false => port.set(doors),
+            }
+        };
+        match set {
+            Ok(true) => self.hang_ups.send_modify(|times| *times += 1),
+            Ok(false) => {}
+            Err(_) => return now.checked_add(ACCEPT_PAUSE),
+        }
+        change
     }
 
-    pub(crate) fn request_ended(&self) {
-        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    /// The outages have changed: has the doors follow before it returns.
+    pub(crate) fn outages_changed(&self) {
+        self.settle();
+        // The accepting task waits on another socket now, or for another instant.
+        self.settled.notify_one();
     }
 
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Acquire)
+    /// Whether a hard outage is on.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.port.lock().doors() != Doors::Open
     }
 
-    pub(crate) fn peak_in_flight(&self) -> usize {
-        self.peak_in_flight.load(Ordering::Acquire)
+    fn turn_away(&self, stream: &TcpStream) {
+        // If the socket refuses, it is gone already: there is nobody left to reset.
+        let _: io::Result<()> = stream.set_zero_linger();
+        self.outages.lock().dropped_connection(Instant::now());
+        self.changed.notify_waiters();
     }
 
     fn connection_accepted(&self) -> u64 {
@@ -142,8 +220,10 @@ impl Shared {
         usize::try_from(self.connections_accepted.load(Ordering::Acquire)).unwrap_or(usize::MAX)
     }
 
+    /// Closes the port for good.
     pub(crate) fn stopping(&self) {
         self.stopping.store(true, Ordering::Release);
+        self.port.lock().close();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -37,7 +37,7 @@ async fn openai_chat() {
     assert_eq!(unary["usage"]["completion_tokens"], 3);
 
     let body = json!({"model": "m", "stream": true, "stream_options": {"include_usage": true}});
-    let stream = post(&mock, "/openai/v1/chat/completions", &body).await;
+    let stream = post(&mock, "/v1/chat/completions", &body).await;
     let events = stream.events();
     assert_eq!(events[0]["choices"][0]["delta"]["role"], "assistant");
     assert_eq!(events[1]["choices"][0]["delta"]["reasoning_content"], "hm");

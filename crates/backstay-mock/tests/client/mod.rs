@@ -1,10 +1,12 @@
 //! A client that hides nothing: what came over the socket, and how the socket ended.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod stream;
+
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use backstay_mock::Mock;
+use backstay_mock::{Mock, Reply};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
@@ -46,6 +48,24 @@ pub(crate) fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
 pub(crate) fn chat(model: &str, stream: bool) -> Vec<u8> {
     let body = json!({"model": model, "stream": stream, "messages": []});
     request("POST", "/v1/chat/completions", &body.to_string())
+}
+
+pub(crate) async fn with(reply: Reply) -> Mock {
+    let mock = Mock::start().await.unwrap();
+    mock.script("m", reply);
+    mock
+}
+
+pub(crate) async fn post(mock: &Mock, path: &str, body: &Value) -> Answer {
+    ask(mock, &request("POST", path, &body.to_string())).await
+}
+
+pub(crate) async fn streamed(reply: Reply, dialect: &str) -> Answer {
+    ask(&with(reply).await, &stream::Spoken::of(dialect).request()).await
+}
+
+pub(crate) async fn unary(reply: Reply, path: &str) -> Answer {
+    post(&with(reply).await, path, &json!({"model": "m"})).await
 }
 
 pub(crate) async fn send(mock: &Mock, request: &[u8]) -> TcpStream {

@@ -1,20 +1,21 @@
-//! OpenAI's chat completions: documents, chunks and errors
+//! OpenAI's chat completions, and the many who copy them: documents and chunks
 //! (<https://platform.openai.com/docs/api-reference/chat>).
 
 use bytes::Bytes;
-use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::Dialect;
+use super::family::{Family, Usage, data};
 use crate::handler::Call;
 use crate::names;
 use crate::plan::{Document, Events};
-use crate::reply::Fault;
 
 /// The same in every answer, so that answers can be compared.
-const CREATED: u64 = 1_700_000_000;
+pub(super) const CREATED: u64 = 1_700_000_000;
 const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 
-pub(crate) fn completion(call: &Call<'_>) -> Document {
+pub(super) fn completion(dialect: Dialect, call: &Call<'_>) -> Document {
+    let family = Family::of(dialect);
     let content = call.content();
     let tool_calls: Vec<Value> = call
         .reply
@@ -24,17 +25,17 @@ pub(crate) fn completion(call: &Call<'_>) -> Document {
         .map(|(index, (name, arguments))| tool_call(call, index, name, arguments))
         .collect();
     let mut message = json!({"role": "assistant", "content": content.concat(), "refusal": null});
-    if !call.reply.reasoning.is_empty() {
-        message["reasoning_content"] = call.reply.reasoning.concat().into();
-    }
     if !tool_calls.is_empty() {
         if content.is_empty() {
             message["content"] = Value::Null;
         }
         message["tool_calls"] = tool_calls.into();
     }
-    let document = json!({
-        "id": id(call),
+    if !call.reply.reasoning.is_empty() {
+        family.reason(&mut message, &call.reply.reasoning.concat());
+    }
+    let mut document = json!({
+        "id": id(dialect, call),
         "object": "chat.completion",
         "created": CREATED,
         "model": call.asked.model(),
@@ -42,41 +43,42 @@ pub(crate) fn completion(call: &Call<'_>) -> Document {
             "index": 0,
             "message": message,
             "logprobs": null,
-            "finish_reason": finish_reason(call),
+            "finish_reason": call.finish_reason("stop", "tool_calls"),
         }],
-        "usage": usage(call, content.len()),
-        "system_fingerprint": "fp_mock",
+        "usage": usage(family, call, content.len()),
     });
-    Document {
-        status: call.reply.status,
-        body: document.to_string().into(),
-        tokens: content.len() + call.reply.reasoning.len(),
+    family.sign(&mut document);
+    if let Some(field) = family.x_groq(call.number, None) {
+        document["x_groq"] = field;
     }
+    call.document(&document, content.len())
 }
 
-pub(crate) fn events(call: &Call<'_>) -> Events {
+pub(super) fn events(dialect: Dialect, call: &Call<'_>) -> Events {
+    let family = Family::of(dialect);
     let content = call.content();
-    let with_usage = call.asked.body["stream_options"]["include_usage"] == true;
-    let chunk = |choices: Value, usage: Value| {
+    let used = usage(family, call, content.len());
+    let asked = call.asked.body["stream_options"]["include_usage"] == true;
+    let chunk = |choices: Value| {
         let mut chunk = json!({
-            "id": id(call),
+            "id": id(dialect, call),
             "object": "chat.completion.chunk",
             "created": CREATED,
             "model": call.asked.model(),
-            "system_fingerprint": "fp_mock",
             "choices": choices,
         });
-        if with_usage {
-            chunk["usage"] = usage;
+        family.sign(&mut chunk);
+        if asked && family.usage == Usage::Asked {
+            chunk["usage"] = Value::Null;
         }
-        data(&chunk)
+        chunk
     };
     let choice = |delta: Value, finish: Value| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
-    let delta = |delta: Value| chunk(choice(delta, Value::Null), Value::Null);
+    let delta = |delta: Value| data(&chunk(choice(delta, Value::Null)));
 
     let mut tokens = Vec::new();
     for token in &call.reply.reasoning {
-        tokens.push(delta(json!({"reasoning_content": token})));
+        tokens.push(delta(family.reasoning(token)));
     }
     for token in &content {
         tokens.push(delta(json!({"content": token})));
@@ -88,49 +90,39 @@ pub(crate) fn events(call: &Call<'_>) -> Events {
         let rest = json!({"index": index, "function": {"arguments": arguments}});
         tokens.push(delta(json!({"tool_calls": [rest]})));
     }
-    let mut finish = vec![chunk(
-        choice(json!({}), finish_reason(call).into()),
-        Value::Null,
-    )];
-    if with_usage {
-        finish.push(chunk(json!([]), usage(call, content.len())));
+
+    let mut role = chunk(choice(family.role(), Value::Null));
+    if let Some(field) = family.x_groq(call.number, None) {
+        role["x_groq"] = field;
     }
-    let code = match &call.reply.fault {
-        Fault::ErrorInBand(_, code) => Some(code.as_str()),
-        _ => None,
-    };
+    let reason = call.finish_reason("stop", "tool_calls");
+    let mut last = chunk(choice(json!({}), reason.into()));
+    if family.usage == Usage::InFinish {
+        last["usage"] = used.clone();
+    }
+    if let Some(field) = family.x_groq(call.number, Some(&used)) {
+        last["x_groq"] = field;
+    }
+    let mut finish = vec![data(&last)];
+    if family.usage == Usage::Always || (asked && family.usage == Usage::Asked) {
+        let mut chunk = chunk(json!([]));
+        chunk["usage"] = used;
+        finish.push(data(&chunk));
+    }
     Events {
-        start: vec![delta(
-            json!({"role": "assistant", "content": "", "refusal": null}),
-        )],
+        start: vec![family.prelude(), data(&role)],
         tokens,
         finish,
         marker: DONE,
         ping: delta(json!({"content": ""})),
-        error: data(&error(StatusCode::INTERNAL_SERVER_ERROR, code)),
+        comment: family.comment(),
+        error: call.in_band().map_or_else(Bytes::new, |failure| {
+            family.in_band(&failure, |reason| {
+                chunk(choice(json!({"content": ""}), reason))
+            })
+        }),
+        ..Events::default()
     }
-}
-
-/// `{"error": {..}}` with the type and code that go with the status, unless another code is given.
-pub(crate) fn error(status: StatusCode, code: Option<&str>) -> Value {
-    let (kind, usual) = match status.as_u16() {
-        401 => ("invalid_request_error", Some("invalid_api_key")),
-        404 => ("invalid_request_error", Some("model_not_found")),
-        429 => ("requests", Some("rate_limit_exceeded")),
-        503 => ("server_error", Some("server_is_overloaded")),
-        400..=499 => ("invalid_request_error", None),
-        _ => ("server_error", None),
-    };
-    let kind = match code {
-        Some("insufficient_quota") => "insufficient_quota",
-        _ => kind,
-    };
-    json!({"error": {
-        "message": "scripted by the mock",
-        "type": kind,
-        "param": null,
-        "code": code.or(usual),
-    }})
 }
 
 pub(crate) fn models() -> Value {
@@ -146,8 +138,11 @@ pub(crate) fn models() -> Value {
     json!({"object": "list", "data": data})
 }
 
-fn id(call: &Call<'_>) -> String {
-    format!("chatcmpl-mock-{}", call.number)
+fn id(dialect: Dialect, call: &Call<'_>) -> String {
+    match dialect {
+        Dialect::OpenRouter => format!("gen-mock-{}", call.number),
+        _ => format!("chatcmpl-mock-{}", call.number),
+    }
 }
 
 fn tool_call(call: &Call<'_>, index: usize, name: &str, arguments: &str) -> Value {
@@ -158,29 +153,16 @@ fn tool_call(call: &Call<'_>, index: usize, name: &str, arguments: &str) -> Valu
     })
 }
 
-fn finish_reason(call: &Call<'_>) -> String {
-    let usual = match call.reply.tool_calls.is_empty() {
-        true => "stop",
-        false => "tool_calls",
-    };
-    call.reply
-        .finish_reason
-        .clone()
-        .unwrap_or_else(|| usual.to_owned())
-}
-
-fn usage(call: &Call<'_>, content: usize) -> Value {
+fn usage(family: Family, call: &Call<'_>, content: usize) -> Value {
     let prompt = call.asked.prompt_tokens();
     let reasoning = call.reply.reasoning.len();
-    json!({
+    let mut usage = json!({
         "prompt_tokens": prompt,
         "completion_tokens": content + reasoning,
         "total_tokens": prompt + content + reasoning,
         "prompt_tokens_details": {"cached_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": reasoning},
-    })
-}
-
-fn data(event: &Value) -> Bytes {
-    format!("data: {event}\n\n").into()
+    });
+    family.price(&mut usage);
+    usage
 }
