@@ -92,7 +92,7 @@ pub use anthropic::AnthropicMessages;
 pub use detect::detect;
 pub use dialect::Dialect;
 pub use event::{Event, EventFacts, Progress, Usage, response_id};
-pub use failure::{Action, Failure, FailureClass, MAX_CODE_BYTES};
+pub use failure::{Action, Cooling, Failure, FailureClass, MAX_CODE_BYTES, OVERLOADED_LEAST_WAIT};
 pub use hint::{Hint, HintSource, MAX_BELIEVED_WAIT, MAX_WAIT};
 pub use json_end::JsonEnd;
 pub use openai_chat::OpenAiChat;
