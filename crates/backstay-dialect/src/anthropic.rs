@@ -15,8 +15,8 @@ use crate::{
 
 /// Anthropic messages.
 ///
-/// The stop reasons `refusal`, `model_context_window_exceeded` and `pause_turn` end an answer like any other; the
-/// first is noted as `refused`. A 500, a 504 and a 529 cool the target.
+/// The stop reasons `refusal`, `model_context_window_exceeded` and `pause_turn` end an answer like
+/// any other; the first is noted as `refused`. A 500, a 504 and a 529 cool the target.
 ///
 /// Sources: Anthropic's API reference (streaming, errors) and its SDKs.
 #[derive(Clone, Copy, Debug, Default)]

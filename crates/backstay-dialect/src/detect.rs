@@ -7,9 +7,10 @@ use crate::{
     OpenAiResponses, OpenRouter, Plain,
 };
 
-/// The dialect that is spoken at a host, on a path. The path tells the wire format: `…/chat/completions`,
-/// `…/v1/responses`, `…/messages`, else [`Plain`]. The host tells the provider, if it is a known one; a host that
-/// is not known says nothing. A port and a query are ignored.
+/// The dialect that is spoken at a host, on a path. The path tells the wire format:
+/// `…/chat/completions`, `…/v1/responses`, `…/messages`, else [`Plain`]. The host tells the
+/// provider, if it is a known one; a host that is not known says nothing. A port and a query are
+/// ignored.
 ///
 /// ```
 /// use backstay_dialect::detect;

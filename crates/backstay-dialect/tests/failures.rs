@@ -8,6 +8,23 @@ use backstay_dialect::{
     Plain,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
+use proptest::prelude::*;
+
+const EVERY: [&dyn Dialect; 13] = [
+    &OpenAiChat,
+    &OpenAiResponses,
+    &AzureOpenAi,
+    &Mistral,
+    &Groq,
+    &OpenRouter,
+    &OpenAiCompatible::SELF_HOSTED,
+    &OpenAiCompatible::TOGETHER,
+    &OpenAiCompatible::CEREBRAS,
+    &OpenAiCompatible::XAI,
+    &OpenAiCompatible::DEEPSEEK,
+    &AnthropicMessages,
+    &Plain,
+];
 
 fn classify(dialect: &dyn Dialect, status: u16, body: &str) -> Failure {
     dialect.classify(&Answer {
@@ -93,17 +110,7 @@ fn every_dialect_reads_the_hint() {
     let mut headers = HeaderMap::new();
     headers.insert("retry-after", HeaderValue::from_static("7"));
     headers.insert("x-should-retry", HeaderValue::from_static("true"));
-    for dialect in [
-        &OpenAiChat as &dyn Dialect,
-        &OpenAiResponses,
-        &AzureOpenAi,
-        &Mistral,
-        &Groq,
-        &OpenRouter,
-        &OpenAiCompatible::SELF_HOSTED,
-        &AnthropicMessages,
-        &Plain,
-    ] {
+    for dialect in EVERY {
         let hint = dialect
             .classify(&Answer {
                 status: StatusCode::BAD_REQUEST,
@@ -128,4 +135,100 @@ fn debug_shows_no_body_and_no_header() {
         now: SystemTime::UNIX_EPOCH,
     };
     assert!(!format!("{answer:?}").contains("s3cret"));
+}
+
+/// Words that mean something to one dialect or another, where an error says them.
+fn error_document() -> impl Strategy<Value = String> {
+    let word = || {
+        prop::sample::select(
+            &[
+                "insufficient_quota",
+                "context_length_exceeded",
+                "content_filter",
+                "invalid_api_key",
+                "model_not_found",
+                "NotFoundError",
+                "invalid_image",
+                "rate_limit_error",
+                "server_is_overloaded",
+                "billing_error",
+                "not_found_error",
+                "request_too_large",
+                "blocked_api_access",
+                "invalid_model",
+                "timeout",
+                "400",
+                "413",
+                "",
+            ][..],
+        )
+    };
+    let sentence = prop::sample::select(
+        &[
+            "This model's maximum context length is 1",
+            "prompt is too long",
+            "Your credit balance is too low",
+            "Incorrect API key provided",
+            "Prompt contains 1",
+        ][..],
+    );
+    let metadata = prop::sample::select(
+        &[
+            r#"{"limit_source":"openrouter_key_limit"}"#,
+            r#"{"reasons":["a"],"raw":"{\"error\":{\"code\":\"content_filter\"}}"}"#,
+            "null",
+        ][..],
+    );
+    let shape = prop::sample::select(&[0, 1, 2][..]);
+    (word(), word(), word(), sentence, metadata, shape).prop_map(
+        |(code, kind, inner, message, metadata, shape)| {
+            let members = format!(
+                r#""code":"{code}","type":"{kind}","message":"{message}","innererror":{{"code":"{inner}"}},"param":"input_tokens","metadata":{metadata}"#
+            );
+            match shape {
+                0 => format!(r#"{{"error":{{{members}}}}}"#),
+                1 => format!(r#"{{"object":"error",{members}}}"#),
+                _ => format!(r#"{{"error":"{message}",{members}}}"#),
+            }
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn an_outage_is_never_somebody_elses_fault(status in 500..600_u16, body in error_document(), cut in any::<prop::sample::Index>()) {
+        use FailureClass::*;
+        for dialect in EVERY {
+            for body in [&body[..], &body[..cut.index(body.len())]] {
+                let class = classify(dialect, status, body).class;
+                let fair = matches!(class, RateLimit | Overloaded | Server | Timeout)
+                    || (class == Unknown && matches!(status, 501 | 505));
+                prop_assert!(fair, "{} {status} {body}: {class}", dialect.name());
+            }
+        }
+    }
+
+    #[test]
+    fn quota_is_told_before_rate_limit(body in error_document(), place in 0..2_usize) {
+        // Wherever else the error says something, one word of quota is enough.
+        let member = ["\"code\":\"", "\"type\":\""][place];
+        let body = body.replacen(member, &format!("{member}insufficient_quota\",\"was\":\""), 1);
+        for dialect in [EVERY[0], EVERY[2], EVERY[3], EVERY[4], EVERY[6]] {
+            let failure = classify(dialect, 429, &body);
+            prop_assert_eq!(failure.class, FailureClass::Quota, "{} {}", dialect.name(), body);
+        }
+    }
+
+    #[test]
+    fn no_answer_panics(status in 100..1000_u16, body in proptest::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(&b"{}[]\",:\\ error code"[..])], 0..96)) {
+        for dialect in EVERY {
+            dialect.classify(&Answer {
+                status: StatusCode::from_u16(status).unwrap_or_default(),
+                headers: &HeaderMap::new(),
+                body: &body,
+                now: SystemTime::UNIX_EPOCH,
+            });
+            dialect.read_answer(&body);
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! Recorded streams of OpenAI's shapes and of Anthropic's, replayed: what each says, that no cut changes it, and
-//! where its success begins.
+//! Recorded streams of OpenAI's shapes and of Anthropic's, replayed: what each says, that no cut
+//! changes it, and where its success begins.
 
 mod replay;
 

@@ -12,10 +12,10 @@ use crate::{Answer, AnswerFacts, Dialect, Event, EventFacts, Failure, RequestErr
 
 /// Azure OpenAI's chat completions, of both kinds.
 ///
-/// In `…/openai/deployments/{deployment}/chat/completions` the path names the deployment, and the body need
-/// not name a model; in `…/openai/v1/chat/completions` the body names it. The key goes in `api-key`, or a token in
-/// `authorization`. A filter refuses a request with a 400 `content_filter`, and withholds an answer with a
-/// finish reason of that name.
+/// In `…/openai/deployments/{deployment}/chat/completions` the path names the deployment, and the
+/// body need not name a model; in `…/openai/v1/chat/completions` the body names it. The key goes in
+/// `api-key`, or a token in `authorization`. A filter refuses a request with a 400
+/// `content_filter`, and withholds an answer with a finish reason of that name.
 ///
 /// Sources: Microsoft's reference of the service (content filters, quotas) and OpenAI's SDKs.
 #[derive(Clone, Copy, Debug, Default)]

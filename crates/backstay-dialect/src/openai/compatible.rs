@@ -36,10 +36,10 @@ pub struct OpenAiCompatible {
 impl OpenAiCompatible {
     /// vLLM, SGLang, llama.cpp's server, Ollama, Text Generation Inference.
     ///
-    /// They differ in how they say that a request is too long: a type (llama.cpp), a parameter (vLLM), the start of
-    /// a sentence (the others). A 424 is a generation that failed (Text Generation Inference), a 503
-    /// a model that is loaded yet (llama.cpp). A finish reason of `abort` is a failure: the engine gave the
-    /// request up.
+    /// They differ in how they say that a request is too long: a type (llama.cpp), a parameter
+    /// (vLLM), the start of a sentence (the others). A 424 is a generation that failed (Text
+    /// Generation Inference), a 503 a model that is still being loaded (llama.cpp). A finish reason of
+    /// `abort` is a failure: the engine gave the request up.
     pub const SELF_HOSTED: Self =
         Self::new("openai-compatible", "").with_statuses(&[(424, FailureClass::Server)]);
 

@@ -14,10 +14,11 @@ use crate::{
 /// OpenRouter's chat completions.
 ///
 /// An error's code repeats the status; what happened is in `metadata`. A 403 with metadata is its
-/// moderation or a guardrail, one whose metadata names a limit is a spent budget, and one without is a key
-/// that may not. A 402 is an empty account, but for the budget of what is in flight, which a wait frees. What the
-/// provider behind it said (`metadata.raw`) is looked into. Once a model has started, the status is 200,
-/// and the error comes as a document or as a chunk that finishes with the reason `error`.
+/// moderation or a guardrail, one whose metadata names a limit is a spent budget, and one without
+/// is a key that may not. A 402 is an empty account, but for the budget of what is in flight, which
+/// a wait frees. What the provider behind it said (`metadata.raw`) is looked into. Once a model has
+/// started, the status is 200, and the error comes as a document or as a chunk that finishes with
+/// the reason `error`.
 ///
 /// Sources: OpenRouter's API reference and its page on errors.
 #[derive(Clone, Copy, Debug, Default)]

@@ -17,12 +17,12 @@ use crate::{
 
 /// OpenAI Responses: OpenAI itself, Azure, and the servers that copy it.
 ///
-/// The stream is over at `response.completed` or `response.incomplete`, whether or not the socket stays
-/// open; there need not be a `[DONE]`. An incomplete answer is a success: it was cut at a limit, or withheld by a
-/// filter, which is noted.
+/// The stream is over at `response.completed` or `response.incomplete`, whether or not the socket
+/// stays open; there need not be a `[DONE]`. An incomplete answer is a success: it was cut at a
+/// limit, or withheld by a filter, which is noted.
 ///
-/// A hosted tool at work (a web search, a code interpreter, an image) is progress of the kind that reasoning is: the
-/// answer proper is still to come, but the server is not silent.
+/// A hosted tool at work (a web search, a code interpreter, an image) is progress of the kind that
+/// reasoning is: the answer proper is still to come, but the server is not silent.
 ///
 /// Sources: OpenAI's API reference (streaming events, errors) and its SDKs.
 #[derive(Clone, Copy, Debug, Default)]

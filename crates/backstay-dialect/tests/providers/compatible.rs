@@ -580,7 +580,7 @@ fn deepseek() {
 #[test]
 fn one_of_your_own() {
     const OURS: OpenAiCompatible = OpenAiCompatible::new("ours", "acme")
-        .with_statuses(&[(418, Overloaded), (500, ContextTooLong)])
+        .with_statuses(&[(418, Overloaded)])
         .with_words(&[("queue_full", Overloaded), ("broke", Quota)]);
     table::failures(
         &OURS,

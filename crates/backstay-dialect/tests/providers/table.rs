@@ -11,8 +11,8 @@ use http::{HeaderMap, StatusCode};
 pub(crate) const HTML: &str =
     "\r\n<!DOCTYPE html>\r\n<html><head><title>Bad gateway</title></head></html>";
 
-/// What an answer outside of 2xx means: the row, its status and body; the class, the code that is kept, what is
-/// to be done by default, and for how long the target is passed over.
+/// What an answer outside of 2xx means: the row, its status and body; the class, the code that is
+/// kept, what is to be done by default, and for how long the target is passed over.
 pub(crate) type Failed = (
     &'static str,
     u16,
