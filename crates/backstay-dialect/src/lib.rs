@@ -6,7 +6,10 @@
 //!
 //! | dialect | for | path |
 //! |---|---|---|
-//! | [`OpenAiChat`] | OpenAI chat completions and the many servers that copy it | `…/chat/completions` |
+//! | [`OpenAiChat`] | OpenAI chat completions, and a server of that shape that is not known | `…/chat/completions` |
+//! | [`AzureOpenAi`], [`Mistral`], [`Groq`], [`OpenRouter`] | the same on the wire; other errors | `…/chat/completions` at their hosts |
+//! | [`OpenAiCompatible`] | Together, Cerebras, xAI, DeepSeek; vLLM, SGLang, llama.cpp, Ollama, TGI; yours | `…/chat/completions` |
+//! | [`OpenAiResponses`] | OpenAI Responses | `…/v1/responses` |
 //! | [`AnthropicMessages`] | Anthropic messages | `…/messages` |
 //! | [`Plain`] | anything else: vector databases, embeddings, your own services | any other |
 //!
@@ -74,13 +77,14 @@
 
 mod answer;
 mod anthropic;
+mod detect;
 mod dialect;
 mod event;
 mod failure;
 mod hint;
 mod json;
 mod json_end;
-mod openai_chat;
+mod openai;
 mod plain;
 mod request;
 mod sse;
@@ -88,12 +92,15 @@ mod stream;
 
 pub use answer::{Answer, AnswerFacts};
 pub use anthropic::AnthropicMessages;
-pub use dialect::{Dialect, detect};
+pub use detect::detect;
+pub use dialect::Dialect;
 pub use event::{Event, EventFacts, Progress, Usage, response_id};
-pub use failure::{Action, Failure, FailureClass, MAX_CODE_BYTES};
+pub use failure::{Action, Cooling, Failure, FailureClass, MAX_CODE_BYTES, OVERLOADED_LEAST_WAIT};
 pub use hint::{Hint, HintSource, MAX_BELIEVED_WAIT, MAX_WAIT};
 pub use json_end::JsonEnd;
-pub use openai_chat::OpenAiChat;
+pub use openai::{
+    AzureOpenAi, Groq, Mistral, OpenAiChat, OpenAiCompatible, OpenAiResponses, OpenRouter,
+};
 pub use plain::Plain;
 pub use request::{RequestError, RequestFacts, model_literal, model_name};
 pub use sse::MAX_EVENT_NAME_BYTES;

@@ -2,7 +2,7 @@
 
 use backstay_dialect::{
     AnthropicMessages, Dialect, Event, FailureClass, Framing, MAX_EVENT_NAME_BYTES, OpenAiChat,
-    Plain, Progress, Seen, StreamObserver, Usage,
+    OpenAiResponses, OpenRouter, Plain, Progress, Seen, StreamObserver, Usage,
 };
 use proptest::prelude::*;
 
@@ -390,45 +390,13 @@ fn errors_inside_a_stream() {
 }
 
 #[test]
-fn whole_answers() {
-    let answer = OpenAiChat.read_answer(br#"{"id":"chatcmpl-1","error":null,"choices":[{"message":{"content":"{\"error\":1}"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#);
-    assert_eq!(answer.error, None);
-    assert_eq!(answer.response_id.as_deref(), Some("chatcmpl-1"));
-    assert_eq!(
-        answer.usage,
-        Some(Usage {
-            input: Some(1),
-            output: Some(2)
-        })
-    );
-
-    let failed = OpenAiChat.read_answer(br#"{"error":{"code":429}}"#);
-    assert_eq!(
-        failed.error.map(|error| error.class),
-        Some(FailureClass::RateLimit)
-    );
-
-    let answer = AnthropicMessages.read_answer(
-        br#"{"id":"msg_1","type":"message","usage":{"input_tokens":1,"output_tokens":2}}"#,
-    );
-    assert_eq!(answer.error, None);
-    assert_eq!(answer.response_id.as_deref(), Some("msg_1"));
-    assert_eq!(
-        answer.usage,
-        Some(Usage {
-            input: Some(1),
-            output: Some(2)
-        })
-    );
-
-    let failed =
-        AnthropicMessages.read_answer(br#"{"type":"error","error":{"type":"overloaded_error"}}"#);
-    assert_eq!(
-        failed.error.map(|error| error.class),
-        Some(FailureClass::Overloaded)
-    );
-
-    for dialect in [&OpenAiChat as &dyn Dialect, &AnthropicMessages, &Plain] {
+fn what_is_no_whole_document_is_no_answer() {
+    for dialect in [
+        &OpenAiChat as &dyn Dialect,
+        &OpenAiResponses,
+        &AnthropicMessages,
+        &Plain,
+    ] {
         for body in [&b""[..], b"<html>", br#"{"error":{"code":429}"#] {
             assert_eq!(dialect.read_answer(body), Default::default());
         }
@@ -437,7 +405,12 @@ fn whole_answers() {
 
 #[test]
 fn garbage_says_nothing() {
-    for dialect in [&OpenAiChat as &dyn Dialect, &AnthropicMessages] {
+    for dialect in [
+        &OpenAiChat as &dyn Dialect,
+        &OpenAiResponses,
+        &OpenRouter,
+        &AnthropicMessages,
+    ] {
         for data in [
             "",
             "hello",
@@ -652,5 +625,6 @@ proptest! {
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), limit in 0..50_usize) {
         observe(&OpenAiChat, limit, bytes.chunks(7));
         observe(&AnthropicMessages, limit, [&bytes[..]]);
+        observe(&OpenAiResponses, limit, [&bytes[..]]);
     }
 }
