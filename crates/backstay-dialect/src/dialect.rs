@@ -1,15 +1,11 @@
-//! The trait that a provider family implements, and the choice of one by path.
+//! The trait that a provider family implements.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock};
 
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderName};
 
-use crate::{
-    Answer, AnswerFacts, AnthropicMessages, Event, EventFacts, Failure, Framing, OpenAiChat, Plain,
-    RequestError, RequestFacts,
-};
+use crate::{Answer, AnswerFacts, Event, EventFacts, Failure, Framing, RequestError, RequestFacts};
 
 /// What one provider family says on the wire.
 ///
@@ -115,46 +111,6 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     fn read_answer(&self, body: &[u8]) -> AnswerFacts;
 }
 
-/// The dialect that is spoken at a host, on a path: [`OpenAiChat`] for `…/chat/completions`,
-/// [`AnthropicMessages`] for `…/messages`, else [`Plain`]. A query is ignored. A host that is not known
-/// says nothing.
-///
-/// ```
-/// use backstay_dialect::detect;
-///
-/// assert_eq!(detect("", "/openai/v1/chat/completions?trace=1").name(), "openai-chat");
-/// assert_eq!(detect("api.anthropic.com", "/v1/messages").name(), "anthropic-messages");
-/// assert_eq!(detect("", "/collections/docs/points/query").name(), "plain");
-/// ```
-#[must_use]
-pub fn detect(host: &str, path: &str) -> &'static Arc<dyn Dialect> {
-    let _ = host;
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let path = path.trim_end_matches('/');
-    let known = &*KNOWN;
-    if path.ends_with("/chat/completions") {
-        &known.openai_chat
-    } else if path.ends_with("/messages") && !path.contains("/threads/") {
-        // OpenAI's assistants also had `/threads/{id}/messages`, with no model in the body.
-        &known.anthropic_messages
-    } else {
-        &known.plain
-    }
-}
-
-/// The dialects that are found by host and path, shared so that whoever keeps one need not make it.
-struct Known {
-    openai_chat: Arc<dyn Dialect>,
-    anthropic_messages: Arc<dyn Dialect>,
-    plain: Arc<dyn Dialect>,
-}
-
-static KNOWN: LazyLock<Known> = LazyLock::new(|| Known {
-    openai_chat: Arc::new(OpenAiChat),
-    anthropic_messages: Arc::new(AnthropicMessages),
-    plain: Arc::new(Plain),
-});
-
 /// Credentials are told by name whatever the dialect: many providers offer an OpenAI-shaped
 /// endpoint beside their own, with their own header.
 pub(crate) static CREDENTIALS: [HeaderName; 8] = [
@@ -167,36 +123,3 @@ pub(crate) static CREDENTIALS: [HeaderName; 8] = [
     HeaderName::from_static("openai-organization"),
     HeaderName::from_static("openai-project"),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_path_chooses_the_dialect() {
-        for (path, name) in [
-            ("/v1/chat/completions", "openai-chat"),
-            ("/v1/chat/completions/", "openai-chat"),
-            ("/api/v1/chat/completions?x=/messages", "openai-chat"),
-            ("/v1/messages", "anthropic-messages"),
-            ("/v1/messages?beta=true", "anthropic-messages"),
-            ("/v1/messages/batches", "plain"),
-            ("/v1/threads/t_1/messages", "plain"),
-            ("/v1/embeddings?next=/chat/completions", "plain"),
-            ("", "plain"),
-        ] {
-            assert_eq!(detect("", path).name(), name, "{path}");
-        }
-    }
-
-    #[test]
-    fn no_header_is_both_portable_and_secret() {
-        for path in ["/chat/completions", "/messages", "/other"] {
-            let dialect = detect("", path);
-            for header in dialect.portable_headers() {
-                assert!(!dialect.credential_headers().contains(header), "{header}");
-            }
-            assert!(dialect.credential_headers().contains(&AUTHORIZATION));
-        }
-    }
-}

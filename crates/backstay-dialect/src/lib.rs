@@ -74,6 +74,7 @@
 
 mod answer;
 mod anthropic;
+mod detect;
 mod dialect;
 mod event;
 mod failure;
@@ -90,7 +91,8 @@ mod stream;
 
 pub use answer::{Answer, AnswerFacts};
 pub use anthropic::AnthropicMessages;
-pub use dialect::{Dialect, detect};
+pub use detect::detect;
+pub use dialect::Dialect;
 pub use event::{Event, EventFacts, Progress, Usage, response_id};
 pub use failure::{Action, Failure, FailureClass, MAX_CODE_BYTES};
 pub use hint::{Hint, HintSource, MAX_BELIEVED_WAIT, MAX_WAIT};

@@ -1,0 +1,169 @@
+//! The choice of a dialect by host and path.
+
+use std::sync::{Arc, LazyLock};
+
+use crate::{AnthropicMessages, Dialect, OpenAiChat, Plain};
+
+/// The dialect that is spoken at a host, on a path: [`OpenAiChat`] for `…/chat/completions`,
+/// [`AnthropicMessages`] for `…/messages`, else [`Plain`]. A port and a query are ignored. A host that
+/// is not known says nothing.
+///
+/// ```
+/// use backstay_dialect::detect;
+///
+/// assert_eq!(detect("", "/openai/v1/chat/completions?trace=1").name(), "openai-chat");
+/// assert_eq!(detect("api.anthropic.com", "/v1/messages").name(), "anthropic-messages");
+/// assert_eq!(detect("", "/collections/docs/points/query").name(), "plain");
+/// ```
+#[must_use]
+pub fn detect(host: &str, path: &str) -> &'static Arc<dyn Dialect> {
+    let host = without_port(host);
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let path = path.trim_end_matches('/');
+    let known = &*KNOWN;
+    known
+        .rows
+        .iter()
+        .find(|row| fits(row.host, host) && fits(row.path, path))
+        .map_or(&known.plain, |row| &row.dialect)
+}
+
+/// The dialects that are found by host and path, shared so that whoever keeps one need not make it.
+struct Known {
+    rows: Vec<Row>,
+    /// For what no row fits.
+    plain: Arc<dyn Dialect>,
+}
+
+/// Where a dialect is spoken.
+struct Row {
+    host: &'static str,
+    path: &'static str,
+    dialect: Arc<dyn Dialect>,
+}
+
+static KNOWN: LazyLock<Known> = LazyLock::new(Known::new);
+
+// === impl Known ===
+
+impl Known {
+    fn new() -> Self {
+        let plain: Arc<dyn Dialect> = Arc::new(Plain);
+        let openai_chat: Arc<dyn Dialect> = Arc::new(OpenAiChat);
+        let anthropic_messages: Arc<dyn Dialect> = Arc::new(AnthropicMessages);
+
+        // The first row that fits decides. `*` stands for any text, also for none.
+        let rows = [
+            // OpenAI's assistants had messages too, with no model in the body.
+            ("*", "*/threads/*/messages", &plain),
+            ("*", "*/messages", &anthropic_messages),
+            ("*", "*/chat/completions", &openai_chat),
+        ]
+        .map(|(host, path, dialect)| Row {
+            host,
+            path,
+            dialect: Arc::clone(dialect),
+        });
+        Self {
+            rows: rows.into(),
+            plain,
+        }
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // What is left of an address in brackets is no name, and fits no row that has one.
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// Whether the text fits the pattern, letters of either case alike.
+fn fits(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.as_bytes().split(|byte| *byte == b'*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = strip_prefix(text.as_bytes(), first) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        let Some(after) = (0..=rest.len()).find_map(|at| strip_prefix(&rest[at..], part)) else {
+            return false;
+        };
+        rest = after;
+    }
+    rest.len()
+        .checked_sub(last.len())
+        .is_some_and(|at| rest[at..].eq_ignore_ascii_case(last))
+}
+
+fn strip_prefix<'t>(text: &'t [u8], prefix: &[u8]) -> Option<&'t [u8]> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_chooses_the_dialect() {
+        for (path, name) in [
+            ("/v1/chat/completions", "openai-chat"),
+            ("/v1/chat/completions/", "openai-chat"),
+            ("/api/v1/chat/completions?x=/messages", "openai-chat"),
+            ("/v1/messages", "anthropic-messages"),
+            ("/v1/messages?beta=true", "anthropic-messages"),
+            ("/v1/messages/batches", "plain"),
+            ("/v1/threads/t_1/messages", "plain"),
+            ("/v1/embeddings?next=/chat/completions", "plain"),
+            ("", "plain"),
+        ] {
+            assert_eq!(detect("", path).name(), name, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("*", "a", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a", "A", true),
+            ("a", "ab", false),
+            ("*.b", "a.b", true),
+            ("*.b", ".b", true),
+            ("*.b", "b", false),
+            ("/a/*/c", "/a/b/c", true),
+            ("/a/*/c", "/a/c", false),
+            ("*/a/*/c", "/x/a/b/c", true),
+            ("*/a/*/c", "/x/a/b/d", false),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_no_part_of_the_host() {
+        assert_eq!(without_port("a.b:443"), "a.b");
+        assert_eq!(without_port("a.b"), "a.b");
+        assert_eq!(without_port(""), "");
+    }
+
+    #[test]
+    fn no_header_is_both_portable_and_secret() {
+        let known = &*KNOWN;
+        for dialect in known.rows.iter().map(|row| &row.dialect) {
+            for header in dialect.portable_headers() {
+                assert!(!dialect.credential_headers().contains(header), "{header}");
+            }
+            let authorization = &http::header::AUTHORIZATION;
+            assert!(dialect.credential_headers().contains(authorization));
+        }
+    }
+}
