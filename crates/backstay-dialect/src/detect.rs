@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, LazyLock};
 
-use crate::{AnthropicMessages, Dialect, OpenAiChat, Plain};
+use crate::{
+    AnthropicMessages, BedrockAnthropic, BedrockConverse, CohereChat, Dialect, Gemini, OpenAiChat,
+    Plain, VertexAnthropic, VertexGemini,
+};
 
 /// The dialect that is spoken at a host, on a path: [`OpenAiChat`] for `…/chat/completions`,
 /// [`AnthropicMessages`] for `…/messages`, else [`Plain`]. A port and a query are ignored. A host that
@@ -51,6 +54,12 @@ impl Known {
         let plain: Arc<dyn Dialect> = Arc::new(Plain);
         let openai_chat: Arc<dyn Dialect> = Arc::new(OpenAiChat);
         let anthropic_messages: Arc<dyn Dialect> = Arc::new(AnthropicMessages);
+        let bedrock_anthropic: Arc<dyn Dialect> = Arc::new(BedrockAnthropic);
+        let bedrock_converse: Arc<dyn Dialect> = Arc::new(BedrockConverse);
+        let cohere_chat: Arc<dyn Dialect> = Arc::new(CohereChat);
+        let gemini: Arc<dyn Dialect> = Arc::new(Gemini);
+        let vertex_anthropic: Arc<dyn Dialect> = Arc::new(VertexAnthropic);
+        let vertex_gemini: Arc<dyn Dialect> = Arc::new(VertexGemini);
 
         // The first row that fits decides. `*` stands for any text, also for none.
         let rows = [
@@ -58,6 +67,34 @@ impl Known {
             ("*", "*/threads/*/messages", &plain),
             ("*", "*/messages", &anthropic_messages),
             ("*", "*/chat/completions", &openai_chat),
+            (
+                "*",
+                "*/publishers/anthropic/models/*:*rawPredict",
+                &vertex_anthropic,
+            ),
+            (
+                "*",
+                "*/publishers/google/models/*:*generateContent",
+                &vertex_gemini,
+            ),
+            ("*", "*/endpoints/*:*generateContent", &vertex_gemini),
+            (
+                "*aiplatform.googleapis.com",
+                "*/models/*:*generateContent",
+                &vertex_gemini,
+            ),
+            ("*", "*/models/*:*generateContent", &gemini),
+            ("*", "*/tunedModels/*:*generateContent", &gemini),
+            ("*", "*/model/*/converse", &bedrock_converse),
+            ("*", "*/model/*/converse-stream", &bedrock_converse),
+            // Other makers' models have bodies of their own.
+            ("*", "*/model/*anthropic.*/invoke", &bedrock_anthropic),
+            (
+                "*",
+                "*/model/*anthropic.*/invoke-with-response-stream",
+                &bedrock_anthropic,
+            ),
+            ("*", "*/v2/chat", &cohere_chat),
         ]
         .map(|(host, path, dialect)| Row {
             host,

@@ -72,13 +72,19 @@
 //! # Ok::<(), backstay_dialect::RequestError>(())
 //! ```
 
+mod amazon_error;
 mod answer;
 mod anthropic;
+mod bedrock;
+mod bedrock_anthropic;
+mod cohere;
 mod detect;
 mod dialect;
 mod event;
 mod failure;
 mod framing;
+mod gemini;
+mod google_error;
 mod hint;
 mod json;
 mod json_end;
@@ -88,13 +94,18 @@ mod plain;
 mod request;
 mod sse;
 mod stream;
+mod vertex;
 
 pub use answer::{Answer, AnswerFacts};
 pub use anthropic::AnthropicMessages;
+pub use bedrock::BedrockConverse;
+pub use bedrock_anthropic::BedrockAnthropic;
+pub use cohere::CohereChat;
 pub use detect::detect;
 pub use dialect::Dialect;
 pub use event::{Event, EventFacts, Progress, Usage, response_id};
 pub use failure::{Action, Failure, FailureClass, MAX_CODE_BYTES};
+pub use gemini::Gemini;
 pub use hint::{Hint, HintSource, MAX_BELIEVED_WAIT, MAX_WAIT};
 pub use json_end::JsonEnd;
 pub use openai_chat::OpenAiChat;
@@ -103,3 +114,4 @@ pub use plain::Plain;
 pub use request::{RequestError, RequestFacts, model_literal, model_name};
 pub use sse::MAX_EVENT_NAME_BYTES;
 pub use stream::{BROKEN_FRAMING, DEFAULT_EVENT_LIMIT, Framing, Seen, StreamObserver};
+pub use vertex::{VertexAnthropic, VertexGemini};

@@ -92,26 +92,34 @@ pub enum PathModelError {
     Dots,
 }
 
-/// The last segment of a path, cut at its last colon: where it lies, and the verb behind it. Google's
-/// paths end so.
-pub(crate) fn before_verb(path: &str) -> Option<(Range<usize>, &str)> {
+/// Google's paths: `…/{collection}/{model}:{verb}`. Where the model lies, and the verb.
+pub(crate) fn before_verb<'p>(
+    path: &'p str,
+    collections: &[&str],
+) -> Option<(Range<usize>, &'p str)> {
     let path = without_query(path);
     let start = path.rfind('/')? + 1;
     let colon = start + path[start..].rfind(':')?;
-    (colon > start).then(|| (start..colon, &path[colon + 1..]))
+    (colon > start && collections.contains(&last_segment(&path[..start - 1])))
+        .then(|| (start..colon, &path[colon + 1..]))
 }
 
-/// The segment between `/{before}/` and the last segment of a path, and that last segment.
-pub(crate) fn before_last<'p>(path: &'p str, before: &str) -> Option<(Range<usize>, &'p str)> {
+/// Amazon's paths: `…/{collection}/{model}/{verb}`. Where the model lies, and the verb.
+pub(crate) fn before_last<'p>(path: &'p str, collection: &str) -> Option<(Range<usize>, &'p str)> {
     let path = without_query(path);
     let end = path.rfind('/')?;
     let start = path[..end].rfind('/')? + 1;
-    let parent = path[..start - 1].rsplit('/').next();
-    (end > start && parent == Some(before)).then(|| (start..end, &path[end + 1..]))
+    (end > start && collection == last_segment(&path[..start - 1]))
+        .then(|| (start..end, &path[end + 1..]))
 }
 
-pub(crate) fn without_query(path: &str) -> &str {
-    &path[..path.find(['?', '#']).unwrap_or(path.len())]
+fn last_segment(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// The path without its query; a slash at its end means nothing.
+fn without_query(path: &str) -> &str {
+    path[..path.find(['?', '#']).unwrap_or(path.len())].trim_end_matches('/')
 }
 
 /// The byte of the two hexadecimal digits that come first.
@@ -188,9 +196,14 @@ mod tests {
             ("/v1/models/:x", None),
             ("/v1/models/m", None),
             ("/v1/m:x/models", None),
+            ("/v1/files/m:x", None),
+            ("models/m:x", Some(("m", "x"))),
+            ("m:x", None),
+            ("/m:x", None),
             ("", None),
         ] {
-            let found = before_verb(path).map(|(model, verb)| (&path[model], verb));
+            let found = before_verb(path, &["tunedModels", "models"])
+                .map(|(model, verb)| (&path[model], verb));
             assert_eq!(found, expected, "{path}");
         }
     }
@@ -203,6 +216,7 @@ mod tests {
                 "/x/model/m%2Fn/invoke?a=/model/o/p",
                 Some(("m%2Fn", "invoke")),
             ),
+            ("/model/m/converse/?a", Some(("m", "converse"))),
             ("/model/a/b/converse", None),
             ("/model//converse", None),
             ("/model/converse", None),
@@ -227,7 +241,7 @@ mod tests {
 
         #[test]
         fn no_path_panics(path in "[/:?#%amodel\u{e9}]{0,20}") {
-            let _ = (before_verb(&path), before_last(&path, "model"), segment_name(&path));
+            let _ = (before_verb(&path, &["model"]), before_last(&path, "model"), segment_name(&path));
         }
     }
 }

@@ -40,6 +40,8 @@ pub enum RequestError {
         /// Offset from the start of the body, in bytes.
         position: usize,
     },
+    /// The path does not name the model where this dialect has it.
+    NoModelInPath,
 }
 
 /// The text of a JSON string literal, quotes included or not. What is no text becomes U+FFFD.
@@ -145,6 +147,10 @@ impl fmt::Display for RequestError {
                 f,
                 "the request body breaks off or is not JSON at byte {position}: send the whole \
                  document",
+            ),
+            Self::NoModelInPath => f.write_str(
+                "the request's path names no model where this dialect has it: write the path as the \
+                 provider documents it, with the model percent-encoded as one segment",
             ),
         }
     }
