@@ -2,28 +2,43 @@
 
 use std::alloc::System;
 
-use backstay_dialect::{AnthropicMessages, Dialect, Framing, OpenAiChat, Progress, StreamObserver};
+use backstay_dialect::{
+    AnthropicMessages, AzureOpenAi, Dialect, Framing, Groq, Mistral, OpenAiChat, OpenAiCompatible,
+    OpenAiResponses, OpenRouter, Progress, StreamObserver,
+};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
 static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
+const OPENAI: &str = "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"},\"finish_reason\":null}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n";
+const RESPONSES: &str = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":4,\"item_id\":\"msg_1\",\"output_index\":0,\"content_index\":0,\"delta\":\"Hi\"}\n\nevent: response.in_progress\ndata: {\"type\":\"response.in_progress\",\"response\":{\"id\":\"resp_1\",\"status\":\"in_progress\",\"error\":null,\"incomplete_details\":null,\"usage\":null}}\n\n";
+const AZURE: &str = "data: {\"id\":\"chatcmpl-1\",\"choices\":[{\"content_filter_results\":{\"hate\":{\"filtered\":false,\"severity\":\"safe\"}},\"delta\":{\"content\":\"Hi\"},\"finish_reason\":null}]}\n\n";
+const MISTRAL: &str = "data: {\"id\":\"a1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\",\"text\":\"hm\"}]},{\"type\":\"text\",\"text\":\"Hi\"}]},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n";
+const GROQ: &str = "data: {\"id\":\"chatcmpl-1\",\"choices\":[{\"delta\":{\"reasoning\":\"hm\",\"content\":\"Hi\"}}],\"x_groq\":{\"id\":\"req_1\",\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}}\n\n";
+const OPENROUTER: &str = ": OPENROUTER PROCESSING\n\ndata: {\"id\":\"gen-1\",\"provider\":\"X\",\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"Hi\",\"reasoning\":null},\"finish_reason\":null,\"native_finish_reason\":null}]}\n\n";
+const ANTHROPIC: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hi\"}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":9}}\n\n: ping\n\n";
+
 // One test only: another one beside it would be counted too.
 #[test]
 fn whole_frames_cost_no_allocation() {
-    let openai: &[u8] = b"data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"},\"finish_reason\":null}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n";
-    let anthropic: &[u8] = b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hi\"}}\n\n: ping\n\n";
     for (dialect, frame) in [
-        (&OpenAiChat as &dyn Dialect, openai),
-        (&AnthropicMessages, anthropic),
+        (&OpenAiChat as &dyn Dialect, OPENAI),
+        (&OpenAiResponses, RESPONSES),
+        (&AzureOpenAi, AZURE),
+        (&Mistral, MISTRAL),
+        (&Groq, GROQ),
+        (&OpenRouter, OPENROUTER),
+        (&OpenAiCompatible::SELF_HOSTED, OPENAI),
+        (&AnthropicMessages, ANTHROPIC),
     ] {
         let mut observer = StreamObserver::new(Framing::ServerSent);
         // The first frame shows the id, which is kept.
-        observer.observe(dialect, frame);
+        observer.observe(dialect, frame.as_bytes());
 
         let region = Region::new(GLOBAL);
         for _ in 0..100 {
-            let seen = observer.observe(dialect, frame);
+            let seen = observer.observe(dialect, frame.as_bytes());
             assert_eq!(seen.progress, Progress::Content);
         }
         assert_eq!(region.change().allocations, 0, "{dialect:?}");

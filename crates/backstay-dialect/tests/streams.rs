@@ -2,7 +2,7 @@
 
 use backstay_dialect::{
     AnthropicMessages, Dialect, Event, FailureClass, Framing, MAX_EVENT_NAME_BYTES, OpenAiChat,
-    Plain, Progress, Seen, StreamObserver, Usage,
+    OpenAiResponses, OpenRouter, Plain, Progress, Seen, StreamObserver, Usage,
 };
 use proptest::prelude::*;
 
@@ -437,7 +437,12 @@ fn whole_answers() {
 
 #[test]
 fn garbage_says_nothing() {
-    for dialect in [&OpenAiChat as &dyn Dialect, &AnthropicMessages] {
+    for dialect in [
+        &OpenAiChat as &dyn Dialect,
+        &OpenAiResponses,
+        &OpenRouter,
+        &AnthropicMessages,
+    ] {
         for data in [
             "",
             "hello",
@@ -652,5 +657,6 @@ proptest! {
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), limit in 0..50_usize) {
         observe(&OpenAiChat, limit, bytes.chunks(7));
         observe(&AnthropicMessages, limit, [&bytes[..]]);
+        observe(&OpenAiResponses, limit, [&bytes[..]]);
     }
 }

@@ -203,7 +203,11 @@ impl<'a> Document<'a> {
                 let told = self.error.get_or_insert_default();
                 cursor.object(|cursor, key| told.read_member(cursor, key))
             }
-            Some(b'"') => self.error.get_or_insert_default().read_text(cursor),
+            // A sentence; what else there is to say is said beside it.
+            Some(b'"') => {
+                self.error.get_or_insert_default();
+                self.top.read_text(cursor)
+            }
             _ => {
                 if cursor.is_set()? {
                     self.error.get_or_insert_default();

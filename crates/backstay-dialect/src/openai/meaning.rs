@@ -17,6 +17,8 @@ pub(super) struct Meaning {
     pub(super) words: &'static [(&'static str, FailureClass)],
     /// How the messages start that tell what nothing else tells.
     pub(super) messages: &'static [(&'static str, FailureClass)],
+    /// What else an error document tells about a status.
+    pub(super) refine: fn(StatusCode, &Told<'_>, FailureClass) -> FailureClass,
 }
 
 /// How servers that have no code for it say that the request is longer than the window. Only the start is
@@ -55,25 +57,20 @@ impl Meaning {
         statuses: &[],
         words: &[],
         messages: TOO_LONG,
+        refine: |_, _, class| class,
     };
 
     /// What an answer outside of 2xx means.
     pub(super) fn classify(&self, answer: &Answer<'_>) -> Failure {
-        self.classify_document(answer, &Document::prefix(answer.body))
-    }
-
-    pub(super) fn classify_document(
-        &self,
-        answer: &Answer<'_>,
-        document: &Document<'_>,
-    ) -> Failure {
+        let document = Document::prefix(answer.body);
         let told = document.told();
         let page = answer.body.trim_ascii_start().starts_with(b"<");
-        let base = match page {
-            true => of_status(answer.status),
-            false => self.of_status(answer.status),
+        let base = if page {
+            of_status(answer.status)
+        } else {
+            self.of_status(answer.status)
         };
-        let class = narrow(answer.status, base, self.class_of(told));
+        let class = self.narrow(answer.status, base, told);
         // A proxy that is out of servers has no error document; a provider that sheds load has one.
         let own_words = document.is_failure() || !told.is_empty();
         self.failure(class, told, own_words)
@@ -87,8 +84,8 @@ impl Meaning {
             .number()
             .and_then(|code| StatusCode::from_bytes(code).ok());
         let class = match (status, self.class_of(told)) {
-            (Some(status), class) if !status.is_success() => {
-                narrow(status, self.of_status(status), class)
+            (Some(status), _) if !status.is_success() => {
+                self.narrow(status, self.of_status(status), told)
             }
             (_, Some(class)) => class,
             (_, None) if told.words().any(|word| word == b"invalid_request_error") => {
@@ -97,6 +94,11 @@ impl Meaning {
             (_, None) => FailureClass::Server,
         };
         self.failure(class, told, true)
+    }
+
+    fn narrow(&self, status: StatusCode, base: FailureClass, told: &Told<'_>) -> FailureClass {
+        let class = narrow(status, base, self.class_of(told));
+        (self.refine)(status, told, class)
     }
 
     fn failure(&self, class: FailureClass, told: &Told<'_>, own_words: bool) -> Failure {

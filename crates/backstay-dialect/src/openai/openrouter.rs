@@ -2,8 +2,8 @@
 
 use http::{HeaderName, StatusCode};
 
-use super::document::Document;
 use super::meaning::Meaning;
+use super::told::Told;
 use crate::dialect::CREDENTIALS;
 use crate::request::read_top_level;
 use crate::{
@@ -28,6 +28,7 @@ const MEANING: Meaning = Meaning {
         ("refusal", FailureClass::ContentPolicy),
         ("token_limit_exceeded", FailureClass::Quota),
     ],
+    refine: by_metadata,
     ..Meaning::ANY
 };
 
@@ -73,22 +74,7 @@ impl Dialect for OpenRouter {
     }
 
     fn classify(&self, answer: &Answer<'_>) -> Failure {
-        let document = Document::prefix(answer.body);
-        let mut failure = MEANING.classify_document(answer, &document);
-        let told = document.told();
-        match (answer.status, told.limit.as_deref()) {
-            (StatusCode::PAYMENT_REQUIRED, Some(b"openrouter_in_flight_budget")) => {
-                failure.class = FailureClass::RateLimit;
-            }
-            (StatusCode::FORBIDDEN, Some(_)) => failure.class = FailureClass::Quota,
-            (StatusCode::FORBIDDEN, None)
-                if told.metadata && failure.class == FailureClass::Authentication =>
-            {
-                failure.class = FailureClass::ContentPolicy;
-            }
-            _ => {}
-        }
-        failure
+        MEANING.classify(answer)
     }
 
     fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a> {
@@ -97,5 +83,18 @@ impl Dialect for OpenRouter {
 
     fn read_answer(&self, body: &[u8]) -> AnswerFacts {
         MEANING.read_answer(body)
+    }
+}
+
+fn by_metadata(status: StatusCode, told: &Told<'_>, class: FailureClass) -> FailureClass {
+    match (status, told.limit.as_deref()) {
+        (StatusCode::PAYMENT_REQUIRED, Some(b"openrouter_in_flight_budget")) => {
+            FailureClass::RateLimit
+        }
+        (StatusCode::FORBIDDEN, Some(_)) => FailureClass::Quota,
+        (StatusCode::FORBIDDEN, None) if told.metadata && class == FailureClass::Authentication => {
+            FailureClass::ContentPolicy
+        }
+        _ => class,
     }
 }
