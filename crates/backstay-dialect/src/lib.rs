@@ -80,6 +80,7 @@ mod failure;
 mod hint;
 mod json;
 mod json_end;
+mod json_string;
 mod openai_chat;
 mod plain;
 mod request;
