@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::json_string::{Literal, closing_quote};
+use crate::json_string::{Key, Literal, closing_quote};
 
 /// A position in a JSON document.
 #[derive(Debug)]
@@ -21,6 +21,18 @@ pub(crate) struct Stopped {
     pub(crate) at: usize,
 }
 
+/// The bytes of numbers and of `true`, `false` and `null`.
+const SCALAR: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] =
+            matches!(byte as u8, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.');
+        byte += 1;
+    }
+    table
+};
+
 // === impl Cursor ===
 
 impl<'a> Cursor<'a> {
@@ -34,8 +46,15 @@ impl<'a> Cursor<'a> {
     }
 
     /// The first byte of what comes next; white space is passed over.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<u8> {
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte > b' ' => Some(byte),
+            _ => self.peek_far(),
+        }
+    }
+
+    fn peek_far(&mut self) -> Option<u8> {
         loop {
             match self.bytes.get(self.at) {
                 Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
@@ -51,7 +70,16 @@ impl<'a> Cursor<'a> {
         &mut self,
         mut member: impl FnMut(&mut Self, &[u8]) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
-        self.members(|cursor, _, literal| member(cursor, literal.key().as_bytes()))
+        self.members(|cursor, _, literal| {
+            let resolved;
+            let key = if literal.escaped {
+                resolved = Key::resolve(literal.raw);
+                resolved.as_bytes()
+            } else {
+                literal.raw
+            };
+            member(cursor, key)
+        })
     }
 
     /// Like [`object`](Self::object), with the key as it stands and where its opening quote is.
@@ -149,12 +177,17 @@ impl<'a> Cursor<'a> {
     }
 
     /// The whole number that comes next. Anything else is skipped.
+    #[inline]
     pub(crate) fn number(&mut self) -> Result<Option<u64>, Stopped> {
         let span = self.span()?;
         let digits = self.bytes.get(span).unwrap_or_default();
-        Ok(std::str::from_utf8(digits)
-            .ok()
-            .and_then(|d| d.parse().ok()))
+        Ok(digits.iter().try_fold(0_u64, |number, &digit| {
+            let digit = digit.wrapping_sub(b'0');
+            if digit > 9 {
+                return None;
+            }
+            number.checked_mul(10)?.checked_add(u64::from(digit))
+        }))
     }
 
     /// Skips one value, and tells whether it holds something: `null`, `false`, `""`, `[]` and
@@ -223,16 +256,17 @@ impl<'a> Cursor<'a> {
         Err(self.stopped())
     }
 
+    #[inline]
     fn skip_scalar(&mut self) -> Result<(), Stopped> {
-        let start = self.at;
-        while let Some(b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.') =
-            self.bytes.get(self.at)
-        {
-            self.at += 1;
-        }
-        if self.at == start {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let length = rest
+            .iter()
+            .position(|byte| !SCALAR[usize::from(*byte)])
+            .unwrap_or(rest.len());
+        if length == 0 {
             return Err(self.stopped());
         }
+        self.at += length;
         Ok(())
     }
 

@@ -16,11 +16,13 @@ pub(crate) struct Literal<'a> {
     pub(crate) escaped: bool,
 }
 
-/// A member's name without its escapes; a long one keeps them, as nobody asks for it.
+/// A member's name that was written with escapes, without them.
 #[derive(Debug)]
 pub(crate) struct Key<'a> {
     raw: &'a [u8],
-    resolved: Option<([u8; MAX_KEY_BYTES], usize)>,
+    buffer: [u8; MAX_KEY_BYTES],
+    /// `None` if it does not fit. It keeps its escapes then: nobody asks for so long a key.
+    length: Option<usize>,
 }
 
 /// No key that a dialect asks for is longer than this.
@@ -44,9 +46,32 @@ const BLOCK_BYTES: usize = 64;
 impl<'a> Literal<'a> {
     /// Reads the literal whose text starts at `start`; its end is the closing quote. `None` if the
     /// bytes break off.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(bytes: &'a [u8], start: usize) -> Option<(Self, usize)> {
+        // Keys and most values end within two words.
         let mut at = start;
+        for _ in 0..2 {
+            let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) else {
+                break;
+            };
+            let stops = quotes_and_slashes(u64::from_le_bytes(*word));
+            if stops != 0 {
+                at += stops.trailing_zeros() as usize / 8;
+                if bytes[at] != b'"' {
+                    break;
+                }
+                let raw = &bytes[start..at];
+                let escaped = false;
+                return Some((Self { raw, escaped }, at));
+            }
+            at += 8;
+        }
+        Self::read_far(bytes, start, at)
+    }
+
+    /// The same, where neither a quote nor a backslash lies before `at`.
+    #[inline(never)]
+    fn read_far(bytes: &'a [u8], start: usize, mut at: usize) -> Option<(Self, usize)> {
         let mut escaped = false;
         loop {
             at += string_stop(bytes.get(at..)?)?;
@@ -56,18 +81,6 @@ impl<'a> Literal<'a> {
             }
             escaped = true;
             at += 2;
-        }
-    }
-
-    #[inline]
-    pub(crate) fn key(self) -> Key<'a> {
-        Key {
-            raw: self.raw,
-            resolved: if self.escaped {
-                resolve_key(self.raw)
-            } else {
-                None
-            },
         }
     }
 
@@ -91,34 +104,36 @@ impl<'a> Literal<'a> {
 
 // === impl Key ===
 
-impl Key<'_> {
-    #[inline]
+impl<'a> Key<'a> {
+    #[cold]
+    pub(crate) fn resolve(raw: &'a [u8]) -> Self {
+        let mut key = Self {
+            raw,
+            buffer: [0; MAX_KEY_BYTES],
+            length: Some(0),
+        };
+        if raw.len() > MAX_KEY_BYTES * MAX_ESCAPE_BYTES {
+            key.length = None;
+            return key;
+        }
+        unescape_with(raw, |part| key.push(part));
+        key
+    }
+
+    fn push(&mut self, part: &[u8]) {
+        self.length = self.length.and_then(|length| {
+            let end = length + part.len();
+            self.buffer.get_mut(length..end)?.copy_from_slice(part);
+            Some(end)
+        });
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        match &self.resolved {
-            Some((buffer, length)) => &buffer[..*length],
+        match self.length {
+            Some(length) => &self.buffer[..length],
             None => self.raw,
         }
     }
-}
-
-#[cold]
-fn resolve_key(raw: &[u8]) -> Option<([u8; MAX_KEY_BYTES], usize)> {
-    if raw.len() > MAX_KEY_BYTES * MAX_ESCAPE_BYTES {
-        return None;
-    }
-    let mut buffer = [0; MAX_KEY_BYTES];
-    let mut length = 0;
-    let mut fits = true;
-    unescape_with(raw, |part| {
-        match buffer.get_mut(length..length + part.len()) {
-            Some(room) => {
-                room.copy_from_slice(part);
-                length += part.len();
-            }
-            None => fits = false,
-        }
-    });
-    fits.then_some((buffer, length))
 }
 
 /// Where the closing quote is of the string whose text starts at `start`. `None` if the bytes
@@ -127,20 +142,19 @@ fn resolve_key(raw: &[u8]) -> Option<([u8; MAX_KEY_BYTES], usize)> {
 pub(crate) fn closing_quote(bytes: &[u8], start: usize) -> Option<usize> {
     // Few strings are prompts: most end within a few words.
     let mut at = start;
-    while let (Some(word), true) = (
-        bytes.get(at..).and_then(<[u8]>::first_chunk),
-        at - start < SHORT_STRING_BYTES,
-    ) {
-        let word = u64::from_le_bytes(*word);
-        let stops = zero_bytes(word ^ every_byte(b'"')) | zero_bytes(word ^ every_byte(b'\\'));
-        if stops != 0 {
-            at += stops.trailing_zeros() as usize / 8;
-            if bytes[at] == b'"' {
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let quotes = zero_bytes(u64::from_le_bytes(*word) ^ every_byte(b'"'));
+        if quotes != 0 {
+            at += quotes.trailing_zeros() as usize / 8;
+            if at == start || bytes[at - 1] != b'\\' {
                 return Some(at);
             }
             break;
         }
         at += 8;
+        if at - start >= SHORT_STRING_BYTES {
+            break;
+        }
     }
     closing_quote_far(bytes, start, at)
 }
@@ -206,15 +220,23 @@ fn is_escaped(text: &[u8]) -> bool {
 #[inline]
 fn string_stop(bytes: &[u8]) -> Option<usize> {
     let mut crossed = 0;
-    while let (Some(word), true) = (bytes[crossed..].first_chunk(), crossed < SHORT_STRING_BYTES) {
-        let word = u64::from_le_bytes(*word);
-        let stops = zero_bytes(word ^ every_byte(b'"')) | zero_bytes(word ^ every_byte(b'\\'));
+    while crossed < SHORT_STRING_BYTES {
+        let Some(word) = bytes.get(crossed..).and_then(<[u8]>::first_chunk) else {
+            let rest = bytes.get(crossed..)?;
+            return Some(crossed + rest.iter().position(|b| matches!(b, b'"' | b'\\'))?);
+        };
+        let stops = quotes_and_slashes(u64::from_le_bytes(*word));
         if stops != 0 {
             return Some(crossed + stops.trailing_zeros() as usize / 8);
         }
         crossed += 8;
     }
     Some(crossed + memchr2(b'"', b'\\', &bytes[crossed..])?)
+}
+
+/// Sets the top bit of the lowest byte that is a quote or a backslash. Bits above that one mean nothing.
+const fn quotes_and_slashes(word: u64) -> u64 {
+    zero_bytes(word ^ every_byte(b'"')) | zero_bytes(word ^ every_byte(b'\\'))
 }
 
 const fn every_byte(byte: u8) -> u64 {
