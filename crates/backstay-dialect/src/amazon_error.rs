@@ -66,7 +66,7 @@ impl<'a> AmazonError<'a> {
         let base = of_status(answer.status);
         Failure::new(narrow(answer.status, base, self.class()))
             .with_code(&self.name)
-            .with_hint(Hint::read(answer.headers, answer.now))
+            .with_hint(Hint::of(answer))
     }
 
     /// What an exception inside of a stream means. One that says nothing known is the server's: it had

@@ -65,7 +65,7 @@ impl Dialect for CohereChat {
             Ok(())
         });
         Failure::new(narrow(answer.status, of_status(answer.status), told))
-            .with_hint(Hint::read(answer.headers, answer.now))
+            .with_hint(Hint::of(answer))
     }
 
     fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a> {

@@ -102,7 +102,7 @@ impl<'a> GoogleError<'a> {
         let base = of_status(answer.status);
         Failure::new(narrow(answer.status, base, self.class()))
             .with_code(self.name())
-            .with_hint(Hint::read(answer.headers, answer.now))
+            .with_hint(Hint::of(answer).with_retry_info(answer.body))
     }
 
     /// What an error inside a 2xx answer means. One that says nothing known is the server's: it had
