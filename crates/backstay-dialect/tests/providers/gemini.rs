@@ -1,18 +1,16 @@
 //! Gemini: a row of the providers' tables at a time.
 
-mod replay;
-mod rows;
+use std::time::Duration;
 
+use crate::rows::{
+    Asked, Failed, Said, check_credentials, check_events, check_failures, check_garbage,
+    check_hint, check_outages, check_requests,
+};
 use backstay_dialect::{
-    Action, Dialect, FailureClass, Framing, Gemini, Progress, RequestError, Seen, StreamObserver,
-    VertexGemini,
+    Action, Dialect, FailureClass, Framing, Gemini, HintSource, Progress, RequestError, Seen,
+    StreamObserver, VertexGemini,
 };
 use http::{HeaderMap, HeaderValue};
-use replay::{Expected, Fixture, Success, replay};
-use rows::{
-    Asked, Failed, Said, check_credentials, check_events, check_failures, check_garbage,
-    check_outages, check_requests,
-};
 
 const BOTH: [&dyn Dialect; 2] = [&Gemini, &VertexGemini];
 
@@ -243,6 +241,20 @@ fn each_failure_calls_for_its_action() {
 }
 
 #[test]
+fn the_wait_is_in_the_body() {
+    for row in FAILURES
+        .iter()
+        .filter(|row| row.body.contains("retryDelay"))
+    {
+        for dialect in BOTH {
+            let hint = crate::rows::classify(dialect, row.status, None, row.body.as_bytes()).hint;
+            assert_eq!(hint.after, Some(Duration::from_secs(36)), "{}", row.row);
+            assert_eq!(hint.source, Some(HintSource::RetryInfo), "{}", row.row);
+        }
+    }
+}
+
+#[test]
 fn no_outage_is_anybody_elses_fault() {
     check_outages(&Gemini, &FAILURES);
 }
@@ -457,6 +469,7 @@ fn keys_are_known_and_ids_are_found() {
             &["key", "access_token"],
         );
         assert_eq!(dialect.request_id_headers()[0], "x-goog-request-id");
+        check_hint(dialect);
         assert_eq!(dialect.family(), "gemini");
     }
     assert_eq!(Gemini.provider(), "gcp.gemini");
@@ -505,89 +518,6 @@ fn a_whole_answer() {
 
     for body in [&b""[..], b"<html>", br#"{"error":{"code":429}"#] {
         assert_eq!(Gemini.read_answer(body), Default::default());
-    }
-}
-
-#[test]
-fn a_stream_of_server_sent_events() {
-    replay(
-        &Fixture {
-            file: "gemini.sse",
-            dialect: &Gemini,
-            framing: Framing::ServerSent,
-            success: Success::AfterEvent(r#""finishReason":"STOP""#),
-        },
-        &Expected {
-            progress: Progress::Content,
-            finished: true,
-            response_id: Some("mE8kaY7XNoqG-sAP"),
-            usage: Some((9, 42)),
-            events: 4,
-            ..Expected::default()
-        },
-    );
-}
-
-#[test]
-fn a_stream_that_is_an_array() {
-    replay(
-        &Fixture {
-            file: "gemini_array.json",
-            dialect: &VertexGemini,
-            framing: Framing::JsonArray,
-            success: Success::After(b"}\n]"),
-        },
-        &Expected {
-            progress: Progress::Content,
-            finished: true,
-            ended: true,
-            response_id: Some("mE8kaY7XNoqG-sAP"),
-            usage: Some((9, 42)),
-            events: 4,
-            ..Expected::default()
-        },
-    );
-}
-
-#[test]
-fn a_stream_that_was_blocked_is_a_success_that_is_refused() {
-    replay(
-        &Fixture {
-            file: "gemini_blocked.sse",
-            dialect: &Gemini,
-            framing: Framing::ServerSent,
-            success: Success::AfterEvent(r#""blockReason":"PROHIBITED_CONTENT""#),
-        },
-        &Expected {
-            finished: true,
-            refused: true,
-            response_id: Some("p08kaYi1"),
-            events: 1,
-            ..Expected::default()
-        },
-    );
-}
-
-#[test]
-fn a_stream_that_fails_is_no_success() {
-    for (file, framing) in [
-        ("gemini_failed.sse", Framing::ServerSent),
-        ("gemini_failed_array.json", Framing::JsonArray),
-    ] {
-        replay(
-            &Fixture {
-                file,
-                dialect: &Gemini,
-                framing,
-                success: Success::Never,
-            },
-            &Expected {
-                progress: Progress::Content,
-                error: Some((FailureClass::Overloaded, Some("UNAVAILABLE"))),
-                events: 2,
-                ..Expected::default()
-            },
-        );
     }
 }
 

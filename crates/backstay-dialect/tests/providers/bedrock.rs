@@ -1,9 +1,9 @@
 //! Bedrock: a row of the providers' tables at a time.
 
-mod frames;
-mod replay;
-mod rows;
-
+use crate::rows::{
+    Asked, Failed, Said, check_credentials, check_event, check_events, check_failures,
+    check_garbage, check_hint, check_outages, check_requests,
+};
 use backstay_dialect::{
     Action, AnthropicMessages, BedrockAnthropic, BedrockConverse, Dialect, FailureClass, Framing,
     Progress, RequestError, StreamObserver, segment_name,
@@ -11,11 +11,6 @@ use backstay_dialect::{
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue};
-use replay::{Expected, Fixture, Success, replay};
-use rows::{
-    Asked, Failed, Said, check_credentials, check_event, check_events, check_failures,
-    check_garbage, check_outages, check_requests,
-};
 
 const BOTH: [&dyn Dialect; 2] = [&BedrockConverse, &BedrockAnthropic];
 
@@ -258,7 +253,7 @@ fn the_header_names_the_exception_in_any_of_its_forms() {
     ] {
         let header = Some(("x-amzn-errortype", name));
         // The header goes before the body.
-        let failure = rows::classify(
+        let failure = crate::rows::classify(
             &BedrockConverse,
             400,
             header,
@@ -595,6 +590,7 @@ fn signatures_are_known_and_ids_are_found() {
             ],
         );
         assert_eq!(dialect.request_id_headers()[0], "x-amzn-requestid");
+        check_hint(dialect);
         assert_eq!(dialect.provider(), "aws.bedrock");
     }
     // The one's callers cannot read what the other answers.
@@ -648,66 +644,6 @@ fn a_whole_answer() {
 }
 
 #[test]
-fn a_conversation() {
-    replay(
-        &Fixture {
-            file: "bedrock_converse.eventstream",
-            dialect: &BedrockConverse,
-            framing: Framing::EventStream,
-            // The end of the frame of messageStop.
-            success: Success::At(1627),
-        },
-        &Expected {
-            progress: Progress::Content,
-            finished: true,
-            ended: true,
-            usage: Some((27, 33)),
-            events: 11,
-            ..Expected::default()
-        },
-    );
-}
-
-#[test]
-fn a_conversation_that_fails_is_no_success() {
-    replay(
-        &Fixture {
-            file: "bedrock_converse_failed.eventstream",
-            dialect: &BedrockConverse,
-            framing: Framing::EventStream,
-            success: Success::Never,
-        },
-        &Expected {
-            progress: Progress::Content,
-            error: Some((FailureClass::Server, Some("modelStreamErrorException"))),
-            events: 3,
-            ..Expected::default()
-        },
-    );
-}
-
-#[test]
-fn anthropics_messages() {
-    replay(
-        &Fixture {
-            file: "bedrock_anthropic.eventstream",
-            dialect: &BedrockAnthropic,
-            framing: Framing::EventStream,
-            // The end of the frame of message_delta.
-            success: Success::At(6090),
-        },
-        &Expected {
-            progress: Progress::Content,
-            finished: true,
-            ended: true,
-            usage: Some((17, 9)),
-            events: 6,
-            ..Expected::default()
-        },
-    );
-}
-
-#[test]
 fn a_stream_of_announcements_is_no_first_token() {
     let mut observer = StreamObserver::new(Framing::EventStream);
     for (name, payload) in [
@@ -715,7 +651,7 @@ fn a_stream_of_announcements_is_no_first_token() {
         ("contentBlockStart", r#"{"start":{"toolUse":{"name":"f"}}}"#),
         ("contentBlockStop", "{}"),
     ] {
-        let seen = observer.observe(&BedrockConverse, &frames::event(name, payload));
+        let seen = observer.observe(&BedrockConverse, &crate::frames::event(name, payload));
         assert_eq!((seen.events, seen.progress), (1, Progress::None), "{name}");
     }
 }

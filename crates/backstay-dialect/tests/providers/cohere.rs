@@ -1,15 +1,10 @@
 //! Cohere: a row of the providers' tables at a time.
 
-mod replay;
-mod rows;
-
-use backstay_dialect::{
-    Action, CohereChat, Dialect, FailureClass, Framing, Progress, Usage, detect,
+use crate::rows::{
+    Failed, Said, check_credentials, check_events, check_failures, check_garbage, check_hint,
+    check_outages,
 };
-use replay::{Expected, Fixture, Success, replay};
-use rows::{
-    Failed, Said, check_credentials, check_events, check_failures, check_garbage, check_outages,
-};
+use backstay_dialect::{Action, CohereChat, Dialect, FailureClass, Progress, Usage, detect};
 
 const HTML: &str = "<html><head><title>502 Bad Gateway</title></head></html>";
 
@@ -309,6 +304,7 @@ fn credentials_are_known_and_ids_are_found() {
     check_credentials(&CohereChat, &["authorization", "cookie"], &[]);
     assert_eq!(CohereChat.request_id_headers()[0], "x-debug-trace-id");
     assert_eq!(CohereChat.provider(), "cohere");
+    check_hint(&CohereChat);
 }
 
 #[test]
@@ -346,44 +342,4 @@ fn counts_that_are_none_are_passed_over() {
         let usage = CohereChat.read_answer(body.as_bytes()).usage.unwrap();
         assert_eq!((usage.input, usage.output), (expected, Some(1)), "{count}");
     }
-}
-
-#[test]
-fn a_stream() {
-    replay(
-        &Fixture {
-            file: "cohere_chat.sse",
-            dialect: &CohereChat,
-            framing: Framing::ServerSent,
-            success: Success::AfterEvent(r#""finish_reason":"COMPLETE""#),
-        },
-        &Expected {
-            progress: Progress::Content,
-            finished: true,
-            ended: true,
-            response_id: Some("29f14a5a-11de-4cae-9800-25e4747408ea"),
-            usage: Some((17, 28)),
-            events: 11,
-            ..Expected::default()
-        },
-    );
-}
-
-#[test]
-fn a_stream_that_fails_is_no_success() {
-    replay(
-        &Fixture {
-            file: "cohere_chat_failed.sse",
-            dialect: &CohereChat,
-            framing: Framing::ServerSent,
-            success: Success::Never,
-        },
-        &Expected {
-            progress: Progress::Content,
-            error: Some((FailureClass::Server, Some("ERROR"))),
-            response_id: Some("29f14a5a-11de-4cae-9800-25e4747408ea"),
-            events: 4,
-            ..Expected::default()
-        },
-    );
 }

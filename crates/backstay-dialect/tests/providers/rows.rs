@@ -2,10 +2,10 @@
 
 #![allow(dead_code, reason = "not every provider needs each of them")]
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use backstay_dialect::{
-    Action, Answer, Dialect, Event, Failure, FailureClass, Progress, Usage, detect,
+    Action, Answer, Cooling, Dialect, Event, Failure, FailureClass, Progress, Usage, detect,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -73,6 +73,7 @@ pub(crate) fn check_failures(dialect: &dyn Dialect, rows: &[Failed]) {
         assert_eq!(failure.class, row.class, "{name}");
         assert_eq!(failure.class.action(), row.action, "{name}");
         assert_eq!(failure.code.as_deref(), row.code, "{name}");
+        assert!(cools(&failure), "{name}: {:?}", failure.cooling());
 
         // The prefix may end anywhere: the worst is that less is known.
         for end in 0..row.body.len() {
@@ -91,6 +92,20 @@ pub(crate) fn check_failures(dialect: &dyn Dialect, rows: &[Failed]) {
                 assert!(known.contains(&cut), "{name}, cut at {end}: {cut}");
             }
         }
+    }
+}
+
+/// Whether the target is passed over for as long as the action says: long where a retry is no use, never for
+/// the caller's own fault.
+fn cools(failure: &Failure) -> bool {
+    match (failure.class.action(), failure.class) {
+        (Action::Skip, FailureClass::Unknown) => failure.cooling() == Cooling::None,
+        (Action::Skip, _) => failure.cooling() == Cooling::Long,
+        (Action::Stop, _) => failure.cooling() == Cooling::None,
+        (Action::Retry, FailureClass::RateLimit | FailureClass::Overloaded) => {
+            failure.cooling() == Cooling::Short
+        }
+        (Action::Retry, _) => failure.cooling() <= Cooling::Short,
     }
 }
 
@@ -166,6 +181,14 @@ pub(crate) fn check_credentials(dialect: &dyn Dialect, headers: &[&str], paramet
     for header in dialect.portable_headers() {
         assert!(!dialect.credential_headers().contains(header), "{header}");
     }
+}
+
+/// The server's word on when to come back is heard.
+pub(crate) fn check_hint(dialect: &dyn Dialect) {
+    let failure = classify(dialect, 429, Some(("retry-after", "7")), b"{}");
+    assert_eq!(failure.hint.after, Some(Duration::from_secs(7)));
+    let failure = classify(dialect, 400, Some(("x-should-retry", "true")), b"{}");
+    assert_eq!(failure.hint.should_retry, Some(true));
 }
 
 /// Data that is no such event says nothing.

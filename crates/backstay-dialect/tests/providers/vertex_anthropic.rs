@@ -1,14 +1,11 @@
 //! Anthropic's models on Vertex: a row of the providers' tables at a time.
 
-mod replay;
-mod rows;
-
-use backstay_dialect::{
-    Action, AnthropicMessages, Dialect, Event, FailureClass, Framing, Progress, RequestError,
-    VertexAnthropic,
+use crate::rows::{
+    Asked, Failed, check_credentials, check_failures, check_hint, check_outages, check_requests,
 };
-use replay::{Expected, Fixture, Success, replay};
-use rows::{Asked, Failed, check_credentials, check_failures, check_outages, check_requests};
+use backstay_dialect::{
+    Action, AnthropicMessages, Dialect, Event, FailureClass, RequestError, VertexAnthropic,
+};
 
 const FAILURES: [Failed; 10] = {
     use Action::{Retry, Skip, Stop};
@@ -179,44 +176,5 @@ fn credentials_are_known_and_ids_are_found() {
     assert_eq!(VertexAnthropic.request_id_headers()[0], "request-id");
     assert_eq!(VertexAnthropic.family(), AnthropicMessages.family());
     assert_eq!(VertexAnthropic.provider(), "gcp.vertex_ai");
-}
-
-#[test]
-fn a_stream() {
-    replay(
-        &Fixture {
-            file: "anthropic.sse",
-            dialect: &VertexAnthropic,
-            framing: Framing::ServerSent,
-            success: Success::AfterEvent(r#""stop_reason":"end_turn""#),
-        },
-        &Expected {
-            progress: Progress::Content,
-            finished: true,
-            ended: true,
-            response_id: Some("msg_01XFDUDYJgAACzvnptvVoYEL"),
-            usage: Some((17, 9)),
-            events: 8,
-            ..Expected::default()
-        },
-    );
-}
-
-#[test]
-fn a_stream_that_google_ends_is_no_success() {
-    replay(
-        &Fixture {
-            file: "vertex_anthropic_failed.sse",
-            dialect: &VertexAnthropic,
-            framing: Framing::ServerSent,
-            success: Success::Never,
-        },
-        &Expected {
-            error: Some((FailureClass::RateLimit, Some("RESOURCE_EXHAUSTED"))),
-            response_id: Some("msg_vrtx_01"),
-            usage: Some((3, 1)),
-            events: 3,
-            ..Expected::default()
-        },
-    );
+    check_hint(&VertexAnthropic);
 }
