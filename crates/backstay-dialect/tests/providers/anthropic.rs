@@ -16,6 +16,7 @@ const LONG: Cooling = Cooling::Long;
 fn statuses_and_codes() {
     table::failures(
         &AnthropicMessages,
+        "statuses and codes",
         &[
             (
                 "400 invalid_request_error",
@@ -235,6 +236,7 @@ fn statuses_and_codes() {
 fn stream_events() {
     table::events(
         &AnthropicMessages,
+        "stream events",
         &[
             (
                 "message_start",
@@ -359,6 +361,7 @@ fn stream_events() {
 fn whole_answers() {
     table::answers(
         &AnthropicMessages,
+        "whole answers",
         &[
             (
                 "an answer",

@@ -12,6 +12,7 @@ use crate::table::{self, HTML, Model, Says};
 fn statuses_and_codes() {
     table::failures(
         &AzureOpenAi,
+        "statuses and codes",
         &[
             (
                 "400 content_filter",
@@ -120,6 +121,7 @@ fn statuses_and_codes() {
 fn stream_events() {
     table::events(
         &AzureOpenAi,
+        "stream events",
         &[
             (
                 "what the filter says of the prompt",
@@ -154,6 +156,7 @@ fn stream_events() {
 fn whole_answers() {
     table::answers(
         &AzureOpenAi,
+        "whole answers",
         &[(
             "withheld",
             r#"{"id":"chatcmpl-1","choices":[{"finish_reason":"content_filter","message":{"role":"assistant"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,

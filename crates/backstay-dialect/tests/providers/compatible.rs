@@ -14,6 +14,7 @@ const SELF_HOSTED: OpenAiCompatible = OpenAiCompatible::SELF_HOSTED;
 fn vllm() {
     table::failures(
         &SELF_HOSTED,
+        "vllm, failures",
         &[
             (
                 "a window",
@@ -82,6 +83,7 @@ fn vllm() {
     );
     table::events(
         &SELF_HOSTED,
+        "vllm, events",
         &[
             (
                 "a role",
@@ -122,6 +124,7 @@ fn vllm() {
 fn llama_cpp() {
     table::failures(
         &SELF_HOSTED,
+        "llama cpp, failures",
         &[
             (
                 "a window",
@@ -172,6 +175,7 @@ fn llama_cpp() {
     );
     table::events(
         &SELF_HOSTED,
+        "llama cpp, events",
         &[(
             "an error",
             "",
@@ -185,6 +189,7 @@ fn llama_cpp() {
 fn ollama() {
     table::failures(
         &SELF_HOSTED,
+        "ollama, failures",
         &[
             (
                 "404 model",
@@ -226,6 +231,7 @@ fn ollama() {
     );
     table::events(
         &SELF_HOSTED,
+        "ollama, events",
         &[(
             "a sentence",
             "",
@@ -239,6 +245,7 @@ fn ollama() {
 fn sglang() {
     table::failures(
         &SELF_HOSTED,
+        "sglang, failures",
         &[
             (
                 "a window",
@@ -262,6 +269,7 @@ fn sglang() {
     );
     table::events(
         &SELF_HOSTED,
+        "sglang, events",
         &[
             (
                 "an error",
@@ -283,6 +291,7 @@ fn sglang() {
 fn text_generation_inference() {
     table::failures(
         &SELF_HOSTED,
+        "text generation inference, failures",
         &[
             (
                 "a window",
@@ -324,6 +333,7 @@ fn text_generation_inference() {
     );
     table::events(
         &SELF_HOSTED,
+        "text generation inference, events",
         &[
             (
                 "an error",
@@ -345,6 +355,7 @@ fn text_generation_inference() {
 fn together() {
     table::failures(
         &OpenAiCompatible::TOGETHER,
+        "together, failures",
         &[
             (
                 "403 of a window",
@@ -400,6 +411,7 @@ fn together() {
 fn cerebras() {
     table::failures(
         &OpenAiCompatible::CEREBRAS,
+        "cerebras, failures",
         &[
             (
                 "429 of a rate, called a quota",
@@ -446,6 +458,7 @@ fn cerebras() {
 fn xai() {
     table::failures(
         &OpenAiCompatible::XAI,
+        "xai, failures",
         &[
             (
                 "a window",
@@ -492,6 +505,7 @@ fn deepseek() {
     let deepseek = OpenAiCompatible::DEEPSEEK;
     table::failures(
         &deepseek,
+        "deepseek, failures",
         &[
             (
                 "402",
@@ -525,6 +539,7 @@ fn deepseek() {
     );
     table::events(
         &deepseek,
+        "deepseek, events",
         &[
             (
                 "reasoning_content",
@@ -542,6 +557,7 @@ fn deepseek() {
     );
     table::answers(
         &deepseek,
+        "deepseek, answers",
         &[
             (
                 "blank lines while it waits",
@@ -568,6 +584,7 @@ fn one_of_your_own() {
         .with_words(&[("queue_full", Overloaded), ("broke", Quota)]);
     table::failures(
         &OURS,
+        "one of your own, failures",
         &[
             ("a status", 418, "", Overloaded, None, Retry, Cooling::Short),
             (

@@ -12,6 +12,7 @@ use crate::table::{self, HTML, Model, Says};
 fn statuses_and_codes() {
     table::failures(
         &Groq,
+        "statuses and codes",
         &[
             (
                 "413 of one request",
@@ -120,6 +121,7 @@ fn statuses_and_codes() {
 fn stream_events() {
     table::events(
         &Groq,
+        "stream events",
         &[
             (
                 "a role, with Groq's id",

@@ -12,6 +12,7 @@ use crate::table::{self, HTML, Model, Says};
 fn statuses_and_codes() {
     table::failures(
         &Mistral,
+        "statuses and codes",
         &[
             (
                 "401",
@@ -121,6 +122,7 @@ fn statuses_and_codes() {
 fn stream_events() {
     table::events(
         &Mistral,
+        "stream events",
         &[
             (
                 "a role",
@@ -179,6 +181,7 @@ fn stream_events() {
 fn whole_answers() {
     table::answers(
         &Mistral,
+        "whole answers",
         &[
             (
                 "an answer",

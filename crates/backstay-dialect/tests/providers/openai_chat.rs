@@ -16,6 +16,7 @@ const LONG: Cooling = Cooling::Long;
 fn statuses_and_codes() {
     table::failures(
         &OpenAiChat,
+        "statuses and codes",
         &[
             (
                 "400 context_length_exceeded",
@@ -236,6 +237,7 @@ fn statuses_and_codes() {
 fn proxies_in_front_of_it() {
     table::failures(
         &OpenAiChat,
+        "proxies in front of it",
         &[
             ("499", 499, "", Caller, None, Stop, COLD),
             ("502 with HTML", 502, HTML, Server, None, Retry, COLD),
@@ -255,6 +257,7 @@ fn proxies_in_front_of_it() {
 fn a_body_narrows_a_4xx_and_never_turns_a_5xx_into_somebody_elses_fault() {
     table::failures(
         &OpenAiChat,
+        "a body narrows a 4xx and never turns a 5xx into somebody elses fault",
         &[
             (
                 "a key told by a 400",
@@ -309,6 +312,15 @@ fn a_body_narrows_a_4xx_and_never_turns_a_5xx_into_somebody_elses_fault() {
                 Some("rate_limit_exceeded"),
                 Stop,
                 COLD,
+            ),
+            (
+                "an image does not explain a 429",
+                429,
+                r#"{"error":{"code":"image_too_large"}}"#,
+                RateLimit,
+                Some("image_too_large"),
+                Retry,
+                SHORT,
             ),
             (
                 "500 of a window",
@@ -381,6 +393,7 @@ fn a_body_narrows_a_4xx_and_never_turns_a_5xx_into_somebody_elses_fault() {
 fn shapes_that_an_error_document_may_have() {
     table::failures(
         &OpenAiChat,
+        "shapes that an error document may have",
         &[
             (
                 "a document that is an error",
@@ -502,6 +515,7 @@ fn a_provider_that_says_it_is_overloaded_is_left_alone_for_longer() {
 fn stream_events() {
     table::events(
         &OpenAiChat,
+        "stream events",
         &[
             (
                 "a role",
@@ -577,6 +591,12 @@ fn stream_events() {
                 r#"{"error":{"type":"insufficient_quota"}}"#,
                 Says::Error(Quota, Some("insufficient_quota")),
             ),
+            (
+                "an event of that name",
+                "error",
+                r#"{"message":"m","code":"slow_down"}"#,
+                Says::Error(Overloaded, Some("slow_down")),
+            ),
             ("no JSON", "", "hello", Says::Nothing),
         ],
     );
@@ -586,6 +606,7 @@ fn stream_events() {
 fn whole_answers() {
     table::answers(
         &OpenAiChat,
+        "whole answers",
         &[
             (
                 "an answer",

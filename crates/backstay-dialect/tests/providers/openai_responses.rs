@@ -12,6 +12,7 @@ use crate::table::{self, HTML, Model, Says};
 fn statuses_and_codes() {
     table::failures(
         &OpenAiResponses,
+        "statuses and codes",
         &[
             (
                 "400 of a window",
@@ -93,6 +94,7 @@ fn statuses_and_codes() {
 fn lifecycle_is_no_progress() {
     table::events(
         &OpenAiResponses,
+        "lifecycle is no progress",
         &[
             (
                 "response.created",
@@ -181,6 +183,7 @@ fn lifecycle_is_no_progress() {
 fn progress() {
     table::events(
         &OpenAiResponses,
+        "progress",
         &[
             (
                 "output_text",
@@ -310,6 +313,7 @@ fn progress() {
 fn ends() {
     table::events(
         &OpenAiResponses,
+        "ends",
         &[
             (
                 "response.completed",
@@ -337,6 +341,7 @@ fn ends() {
 fn errors_in_the_stream() {
     table::events(
         &OpenAiResponses,
+        "errors in the stream",
         &[
             (
                 "server_error",
@@ -442,6 +447,7 @@ fn errors_in_the_stream() {
 fn whole_answers() {
     table::answers(
         &OpenAiResponses,
+        "whole answers",
         &[
             (
                 "completed",

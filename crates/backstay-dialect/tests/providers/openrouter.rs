@@ -12,6 +12,7 @@ use crate::table::{self, HTML, Model, Says};
 fn statuses_and_codes() {
     table::failures(
         &OpenRouter,
+        "statuses and codes",
         &[
             (
                 "400",
@@ -156,6 +157,7 @@ fn statuses_and_codes() {
 fn what_the_provider_behind_it_said() {
     table::failures(
         &OpenRouter,
+        "what the provider behind it said",
         &[
             (
                 "a window",
@@ -219,6 +221,7 @@ fn what_the_provider_behind_it_said() {
 fn stream_events() {
     table::events(
         &OpenRouter,
+        "stream events",
         &[
             (
                 "a role",
@@ -283,6 +286,7 @@ fn stream_events() {
 fn whole_answers() {
     table::answers(
         &OpenRouter,
+        "whole answers",
         &[
             (
                 "an answer",

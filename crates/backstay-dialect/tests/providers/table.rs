@@ -24,7 +24,7 @@ pub(crate) type Failed = (
 );
 
 #[track_caller]
-pub(crate) fn failures(dialect: &dyn Dialect, rows: &[Failed]) {
+pub(crate) fn failures(dialect: &dyn Dialect, title: &str, rows: &[Failed]) {
     for &(row, status, body, class, code, action, cooling) in rows {
         let failure = dialect.classify(&Answer {
             status: StatusCode::from_u16(status).unwrap_or_default(),
@@ -37,6 +37,18 @@ pub(crate) fn failures(dialect: &dyn Dialect, rows: &[Failed]) {
         assert_eq!(failure.class.action(), action, "{row}");
         assert_eq!(failure.cooling(), cooling, "{row}");
     }
+    documented(
+        dialect,
+        title,
+        rows.iter().map(|row| {
+            let (row, status, _, class, _, action, cooling) = row;
+            format!(
+                "| {row} | {status} | `{class}` | {} | {} |",
+                format!("{action:?}").to_lowercase(),
+                passed_over(*cooling)
+            )
+        }),
+    );
 }
 
 /// The least wait before a retry that the answer calls for.
@@ -75,7 +87,7 @@ pub(crate) enum Says {
 pub(crate) type Said = (&'static str, &'static str, &'static str, Says);
 
 #[track_caller]
-pub(crate) fn events(dialect: &dyn Dialect, rows: &[Said]) {
+pub(crate) fn events(dialect: &dyn Dialect, title: &str, rows: &[Said]) {
     for &(row, name, data, says) in rows {
         let facts = dialect.read_event(&Event {
             name: name.as_bytes(),
@@ -107,6 +119,25 @@ pub(crate) fn events(dialect: &dyn Dialect, rows: &[Said]) {
         };
         assert_eq!(found, expected, "{row}");
     }
+    documented(
+        dialect,
+        title,
+        rows.iter().map(|(row, _, _, says)| {
+            let says = match says {
+                Says::Nothing => "nothing",
+                Says::Reasoning => "reasoning",
+                Says::Content => "content",
+                Says::Finished => "finished",
+                Says::Last => "content, finished",
+                Says::Ended => "ended",
+                Says::FinishedAndEnded => "finished, ended",
+                Says::Withheld => "finished, withheld",
+                Says::WithheldAndEnded => "finished, ended, withheld",
+                Says::Error(class, _) => return format!("| {row} | error `{class}` |"),
+            };
+            format!("| {row} | {says} |")
+        }),
+    );
 }
 
 /// The id and the tokens, in and out, of one event or of a whole answer.
@@ -132,7 +163,7 @@ pub(crate) type Answered = (
 );
 
 #[track_caller]
-pub(crate) fn answers(dialect: &dyn Dialect, rows: &[Answered]) {
+pub(crate) fn answers(dialect: &dyn Dialect, title: &str, rows: &[Answered]) {
     for &(row, body, refused, error, ids) in rows {
         let facts = dialect.read_answer(body.as_bytes());
         assert_eq!(facts.refused, refused, "{row}");
@@ -142,6 +173,41 @@ pub(crate) fn answers(dialect: &dyn Dialect, rows: &[Answered]) {
         // A document that is cut says nothing.
         let cut = &body.as_bytes()[..body.len() - 1];
         assert_eq!(dialect.read_answer(cut), Default::default(), "{row}");
+    }
+    documented(
+        dialect,
+        title,
+        rows.iter().map(|(row, _, refused, error, _)| {
+            let error = error.map_or("none".to_owned(), |class| format!("`{class}`"));
+            format!(
+                "| {row} | {} | {error} |",
+                if *refused { "yes" } else { "no" }
+            )
+        }),
+    );
+}
+
+/// Checks that `docs/providers.md` has this table, to the letter, below the heading of this title.
+#[track_caller]
+fn documented(dialect: &dyn Dialect, title: &str, rows: impl Iterator<Item = String>) {
+    let heading = format!("### {}: {title}", dialect.name());
+    let table: Vec<&str> = include_str!("../../../../docs/providers.md")
+        .lines()
+        .skip_while(|line| *line != heading)
+        .skip(1)
+        .skip_while(|line| line.is_empty())
+        .take_while(|line| line.starts_with('|'))
+        .skip(2)
+        .collect();
+    let rows: Vec<String> = rows.collect();
+    assert_eq!(table, rows, "docs/providers.md, below `{heading}`");
+}
+
+fn passed_over(cooling: Cooling) -> &'static str {
+    match cooling {
+        Cooling::None => "no",
+        Cooling::Short => "short",
+        Cooling::Long => "long",
     }
 }
 
