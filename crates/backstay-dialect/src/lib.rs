@@ -11,6 +11,11 @@
 //! | [`OpenAiCompatible`] | Together, Cerebras, xAI, DeepSeek; vLLM, SGLang, llama.cpp, Ollama, TGI; yours | `…/chat/completions` |
 //! | [`OpenAiResponses`] | OpenAI Responses | `…/v1/responses` |
 //! | [`AnthropicMessages`] | Anthropic messages | `…/messages` |
+//! | [`Gemini`], [`VertexGemini`] | Gemini, at Google's own endpoint and on Vertex | `…/models/{model}:generateContent`, `:streamGenerateContent` |
+//! | [`VertexAnthropic`] | Anthropic's models on Vertex | `…/models/{model}:rawPredict`, `:streamRawPredict` |
+//! | [`BedrockConverse`] | Amazon Bedrock | `/model/{id}/converse`, `/converse-stream` |
+//! | [`BedrockAnthropic`] | Anthropic's models on Bedrock, through InvokeModel | `/model/{id}/invoke`, `/invoke-with-response-stream` |
+//! | [`CohereChat`] | Cohere chat, version 2 | `…/v2/chat` |
 //! | [`Plain`] | anything else: vector databases, embeddings, your own services | any other |
 //!
 //! Write your own by implementing the trait; every type that it returns can be built outside of

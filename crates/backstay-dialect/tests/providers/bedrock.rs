@@ -2,7 +2,7 @@
 
 use crate::rows::{
     Asked, Failed, Said, check_credentials, check_event, check_events, check_failures,
-    check_garbage, check_hint, check_outages, check_requests,
+    check_garbage, check_hint, check_outages, check_requests, document_events, document_failures,
 };
 use backstay_dialect::{
     Action, AnthropicMessages, BedrockAnthropic, BedrockConverse, Dialect, FailureClass, Framing,
@@ -235,6 +235,7 @@ fn each_failure_calls_for_its_action() {
     for dialect in BOTH {
         check_failures(dialect, &FAILURES);
     }
+    document_failures(&BedrockConverse, "statuses and codes", &FAILURES);
 }
 
 #[test]
@@ -401,6 +402,7 @@ fn each_event_of_a_conversation_says_what_the_table_says() {
         },
     ];
     check_events(&BedrockConverse, &rows);
+    document_events(&BedrockConverse, "stream events", &rows);
     check_garbage(
         &BedrockConverse,
         &["contentBlockDelta", "messageStop", "metadata", "chunk"],
@@ -410,6 +412,7 @@ fn each_event_of_a_conversation_says_what_the_table_says() {
 #[test]
 fn each_exception_in_a_stream_says_what_the_table_says() {
     use FailureClass::*;
+    let mut rows = Vec::new();
     for (name, class) in [
         ("internalServerException", Server),
         ("modelStreamErrorException", Server),
@@ -433,6 +436,7 @@ fn each_exception_in_a_stream_says_what_the_table_says() {
             // The name alone is enough.
             check_event(dialect, &row, b"no json");
         }
+        rows.push(row);
     }
     let long = Said {
         row: "the prompt too long",
@@ -449,6 +453,8 @@ fn each_exception_in_a_stream_says_what_the_table_says() {
         ..Said::default()
     };
     check_events(&BedrockConverse, &[long, nameless]);
+    rows.extend([long, nameless]);
+    document_events(&BedrockConverse, "exceptions in a stream", &rows);
 }
 
 #[test]

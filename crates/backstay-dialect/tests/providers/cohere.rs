@@ -2,7 +2,7 @@
 
 use crate::rows::{
     Failed, Said, check_credentials, check_events, check_failures, check_garbage, check_hint,
-    check_outages,
+    check_outages, document_events, document_failures,
 };
 use backstay_dialect::{Action, CohereChat, Dialect, FailureClass, Progress, Usage, detect};
 
@@ -106,6 +106,7 @@ const FAILURES: [Failed; 17] = {
 #[test]
 fn each_failure_calls_for_its_action() {
     check_failures(&CohereChat, &FAILURES);
+    document_failures(&CohereChat, "statuses and codes", &FAILURES);
     check_outages(&CohereChat, &FAILURES);
 }
 
@@ -277,6 +278,7 @@ fn each_event_says_what_the_table_says() {
         },
     ];
     check_events(&CohereChat, &rows);
+    document_events(&CohereChat, "stream events", &rows);
     // Without a name the type speaks.
     let nameless: Vec<_> = rows.iter().map(|row| Said { name: "", ..*row }).collect();
     check_events(&CohereChat, &nameless);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::rows::{
     Asked, Failed, Said, check_credentials, check_events, check_failures, check_garbage,
-    check_hint, check_outages, check_requests,
+    check_hint, check_outages, check_requests, document_events, document_failures,
 };
 use backstay_dialect::{
     Action, Dialect, FailureClass, Framing, Gemini, HintSource, Progress, RequestError, Seen,
@@ -238,6 +238,7 @@ fn each_failure_calls_for_its_action() {
     for dialect in BOTH {
         check_failures(dialect, &FAILURES);
     }
+    document_failures(&Gemini, "statuses and codes", &FAILURES);
 }
 
 #[test]
@@ -377,23 +378,62 @@ fn each_event_says_what_the_table_says() {
             ..none
         },
     ];
-    for data in [
-        r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#,
-        r#"{"promptFeedback":{"safetyRatings":[],"blockReason":"BLOCKLIST"}}"#,
-        r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"}}"#,
-        r#"{"promptFeedback":{"blockReason":"JAILBREAK"}}"#,
-        r#"{"promptFeedback":{"blockReason":"SOMETHING_NEW"}}"#,
-        r#"{"candidates":[{"finishReason":"SAFETY"}]}"#,
-        r#"{"candidates":[{"finishReason":"RECITATION"}]}"#,
-        r#"{"candidates":[{"finishReason":"PROHIBITED_CONTENT"}]}"#,
-        r#"{"candidates":[{"finishReason":"BLOCKLIST"}]}"#,
-        r#"{"candidates":[{"finishReason":"SPII"}]}"#,
-        r#"{"candidates":[{"finishReason":"LANGUAGE"}]}"#,
-        r#"{"candidates":[{"finishReason":"IMAGE_SAFETY"}]}"#,
-        r#"{"candidates":[{"finishReason":"MODEL_ARMOR"}]}"#,
+    for (row, data) in [
+        (
+            "blockReason SAFETY",
+            r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#,
+        ),
+        (
+            "blockReason BLOCKLIST",
+            r#"{"promptFeedback":{"safetyRatings":[],"blockReason":"BLOCKLIST"}}"#,
+        ),
+        (
+            "blockReason PROHIBITED_CONTENT",
+            r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"}}"#,
+        ),
+        (
+            "blockReason JAILBREAK",
+            r#"{"promptFeedback":{"blockReason":"JAILBREAK"}}"#,
+        ),
+        (
+            "blockReason SOMETHING_NEW",
+            r#"{"promptFeedback":{"blockReason":"SOMETHING_NEW"}}"#,
+        ),
+        (
+            "finishReason SAFETY",
+            r#"{"candidates":[{"finishReason":"SAFETY"}]}"#,
+        ),
+        (
+            "finishReason RECITATION",
+            r#"{"candidates":[{"finishReason":"RECITATION"}]}"#,
+        ),
+        (
+            "finishReason PROHIBITED_CONTENT",
+            r#"{"candidates":[{"finishReason":"PROHIBITED_CONTENT"}]}"#,
+        ),
+        (
+            "finishReason BLOCKLIST",
+            r#"{"candidates":[{"finishReason":"BLOCKLIST"}]}"#,
+        ),
+        (
+            "finishReason SPII",
+            r#"{"candidates":[{"finishReason":"SPII"}]}"#,
+        ),
+        (
+            "finishReason LANGUAGE",
+            r#"{"candidates":[{"finishReason":"LANGUAGE"}]}"#,
+        ),
+        (
+            "finishReason IMAGE_SAFETY",
+            r#"{"candidates":[{"finishReason":"IMAGE_SAFETY"}]}"#,
+        ),
+        (
+            "finishReason MODEL_ARMOR",
+            r#"{"candidates":[{"finishReason":"MODEL_ARMOR"}]}"#,
+        ),
     ] {
         rows.push(Said {
-            row: data,
+            row,
             data,
             finished: true,
             refused: true,
@@ -404,6 +444,7 @@ fn each_event_says_what_the_table_says() {
         check_events(dialect, &rows);
         check_garbage(dialect, &["", "message"]);
     }
+    document_events(&Gemini, "stream events", &rows);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use backstay_dialect::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::table;
+
 /// A failed answer, and what is to be done about it.
 pub(crate) struct Failed {
     pub(crate) row: &'static str,
@@ -93,6 +95,45 @@ pub(crate) fn check_failures(dialect: &dyn Dialect, rows: &[Failed]) {
             }
         }
     }
+}
+
+/// Checks that `docs/providers.md` has these failures as a table.
+#[track_caller]
+pub(crate) fn document_failures(dialect: &dyn Dialect, title: &str, rows: &[Failed]) {
+    let lines = rows.iter().map(|row| {
+        let failure = classify(dialect, row.status, row.header, row.body.as_bytes());
+        let action = format!("{:?}", row.action).to_lowercase();
+        let passed_over = table::passed_over(failure.cooling());
+        let (name, status, class) = (row.row, row.status, row.class);
+        format!("| {name} | {status} | `{class}` | {action} | {passed_over} |")
+    });
+    table::documented(dialect, title, lines);
+}
+
+/// Checks that `docs/providers.md` has these events as a table.
+#[track_caller]
+pub(crate) fn document_events(dialect: &dyn Dialect, title: &str, rows: &[Said]) {
+    let lines = rows.iter().map(|row| {
+        let mut says = Vec::new();
+        match row.progress {
+            Progress::None => {}
+            Progress::Reasoning => says.push("reasoning".to_owned()),
+            Progress::Content => says.push("content".to_owned()),
+        }
+        for (word, said) in [
+            ("finished", row.finished),
+            ("ended", row.ended),
+            ("withheld", row.refused),
+        ] {
+            says.extend(said.then(|| word.to_owned()));
+        }
+        says.extend(row.error.map(|(class, _)| format!("error `{class}`")));
+        if says.is_empty() {
+            says.push("nothing".to_owned());
+        }
+        format!("| {} | {} |", row.row, says.join(", "))
+    });
+    table::documented(dialect, title, lines);
 }
 
 /// Whether the target is passed over for as long as the action says: long where a retry is no use, never for

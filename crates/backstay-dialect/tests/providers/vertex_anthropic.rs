@@ -2,6 +2,7 @@
 
 use crate::rows::{
     Asked, Failed, check_credentials, check_failures, check_hint, check_outages, check_requests,
+    document_failures,
 };
 use backstay_dialect::{
     Action, AnthropicMessages, Dialect, Event, FailureClass, RequestError, VertexAnthropic,
@@ -104,6 +105,7 @@ const FAILURES: [Failed; 10] = {
 #[test]
 fn each_failure_calls_for_its_action_whoever_wrote_it() {
     check_failures(&VertexAnthropic, &FAILURES);
+    document_failures(&VertexAnthropic, "statuses and codes", &FAILURES);
     check_outages(&VertexAnthropic, &FAILURES);
 }
 
