@@ -1,8 +1,8 @@
 //! Amazon's event streams: frames cut anywhere, wrong, endless or lying.
 
-mod frames;
+#![allow(clippy::unwrap_used, reason = "only tests")]
 
-use std::sync::Mutex;
+mod frames;
 
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::DateTime;
@@ -12,6 +12,7 @@ use backstay_dialect::{
     MAX_EVENT_NAME_BYTES, Plain, Progress, Seen, StreamObserver,
 };
 use frames::{event, exception, frame, header, prelude, text};
+use parking_lot::Mutex;
 use proptest::prelude::*;
 
 /// Writes down the events that reach it.
@@ -33,7 +34,7 @@ fn read<'a>(
         let seen = observer.observe(&recorder, piece);
         error = error.or(seen.error.and_then(|error| error.code.map(String::from)));
     }
-    (recorder.0.into_inner().unwrap(), error)
+    (recorder.0.into_inner(), error)
 }
 
 fn written(name: &str, data: &[u8], exception: bool) -> Written {
@@ -402,7 +403,7 @@ impl Dialect for Recorder {
 
     fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a> {
         let written = (event.name.into(), event.data.into(), event.exception);
-        self.0.lock().unwrap().push(written);
+        self.0.lock().push(written);
         EventFacts::default()
     }
 

@@ -1,11 +1,12 @@
 //! Streams that are a JSON array: elements cut anywhere, nested without end, or no JSON at all.
 
-use std::sync::Mutex;
+#![allow(clippy::unwrap_used, reason = "only tests")]
 
 use backstay_dialect::{
     Answer, AnswerFacts, BROKEN_FRAMING, Dialect, Event, EventFacts, Failure, FailureClass,
     Framing, Plain, RequestError, RequestFacts, StreamObserver,
 };
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -34,7 +35,7 @@ fn read<'a>(limit: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Came {
             .error
             .or(seen.error.and_then(|error| error.code.map(String::from)));
     }
-    came.events = recorder.0.into_inner().unwrap();
+    came.events = recorder.0.into_inner();
     came
 }
 
@@ -273,7 +274,7 @@ impl Dialect for Recorder {
 
     fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a> {
         let text = String::from_utf8_lossy(event.data).into_owned();
-        self.0.lock().unwrap().push(text);
+        self.0.lock().push(text);
         let mut facts = EventFacts::default();
         facts.finished = true;
         facts

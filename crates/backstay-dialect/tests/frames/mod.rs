@@ -1,5 +1,6 @@
 //! Writes frames of Amazon's event streams, independently of what reads them.
 
+#![allow(clippy::unwrap_used, reason = "only tests use it")]
 #![allow(dead_code, reason = "not every test needs each of them")]
 
 /// A frame of an event as Bedrock writes it.

@@ -1,6 +1,6 @@
 //! Rows of the providers' tables as data, each named by what the table calls it.
 
-#![allow(dead_code, reason = "not every provider needs each of them")]
+#![allow(clippy::unwrap_used, reason = "only tests use it")]
 
 use std::time::{Duration, SystemTime};
 
