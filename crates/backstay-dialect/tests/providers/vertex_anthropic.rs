@@ -139,6 +139,24 @@ fn events_and_answers_are_anthropics() {
 }
 
 #[test]
+fn an_error_of_googles_in_a_good_answer_is_googles() {
+    let data = r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}"#;
+    let event = Event {
+        data: data.as_bytes(),
+        ..Event::default()
+    };
+    for error in [
+        VertexAnthropic.read_event(&event).error,
+        VertexAnthropic.read_answer(data.as_bytes()).error,
+    ] {
+        assert_eq!(
+            error.map(|error| error.class),
+            Some(FailureClass::RateLimit)
+        );
+    }
+}
+
+#[test]
 fn the_model_is_in_the_path() {
     check_requests(
         &VertexAnthropic,
