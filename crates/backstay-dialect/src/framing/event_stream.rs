@@ -26,7 +26,6 @@ pub(crate) struct Framer {
     whole: Option<usize>,
     /// How many bytes are still to come of a frame that is passed over.
     passing: u64,
-    broken: bool,
 }
 
 /// The lengths at the start of a frame.
@@ -66,7 +65,6 @@ impl Framer {
             held: Held::default(),
             whole: None,
             passing: 0,
-            broken: false,
         }
     }
 
@@ -77,9 +75,9 @@ impl Framer {
         mut on_event: impl FnMut(&Event<'_>) -> bool,
     ) -> Cut {
         match self.frames(piece, &mut on_event) {
-            Ok(()) if !self.broken => Cut::Open,
-            _ => {
-                self.broken = true;
+            Ok(()) => Cut::Open,
+            Err(Broken) => {
+                // Nobody reads on from here.
                 self.held = Held::default();
                 Cut::Broken
             }
@@ -91,7 +89,7 @@ impl Framer {
         mut rest: &[u8],
         on_event: &mut impl FnMut(&Event<'_>) -> bool,
     ) -> Result<(), Broken> {
-        while !rest.is_empty() && !self.broken {
+        while !rest.is_empty() {
             if self.passing > 0 {
                 let passed = usize::try_from(self.passing)
                     .unwrap_or(usize::MAX)
