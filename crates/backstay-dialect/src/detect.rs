@@ -3,14 +3,16 @@
 use std::sync::{Arc, LazyLock};
 
 use crate::{
-    AnthropicMessages, AzureOpenAi, Dialect, Groq, Mistral, OpenAiChat, OpenAiCompatible,
-    OpenAiResponses, OpenRouter, Plain,
+    AnthropicMessages, AzureOpenAi, BedrockAnthropic, BedrockConverse, CohereChat, Dialect, Gemini,
+    Groq, Mistral, OpenAiChat, OpenAiCompatible, OpenAiResponses, OpenRouter, Plain,
+    VertexAnthropic, VertexGemini,
 };
 
 /// The dialect that is spoken at a host, on a path. The path tells the wire format:
-/// `…/chat/completions`, `…/v1/responses`, `…/messages`, else [`Plain`]. The host tells the
-/// provider, if it is a known one; a host that is not known says nothing. A port and a query are
-/// ignored.
+/// `…/chat/completions`, `…/v1/responses`, `…/messages`, `…/v2/chat`, Google's
+/// `…/models/{model}:generateContent`, Bedrock's `…/model/{id}/converse` and their like, else
+/// [`Plain`]. The host tells the provider, if it is a known one; a host that is not known says
+/// nothing. A port and a query are ignored.
 ///
 /// ```
 /// use backstay_dialect::detect;
@@ -65,6 +67,12 @@ impl Known {
         let cerebras: Arc<dyn Dialect> = Arc::new(OpenAiCompatible::CEREBRAS);
         let xai: Arc<dyn Dialect> = Arc::new(OpenAiCompatible::XAI);
         let deepseek: Arc<dyn Dialect> = Arc::new(OpenAiCompatible::DEEPSEEK);
+        let vertex_anthropic: Arc<dyn Dialect> = Arc::new(VertexAnthropic);
+        let vertex_gemini: Arc<dyn Dialect> = Arc::new(VertexGemini);
+        let gemini: Arc<dyn Dialect> = Arc::new(Gemini);
+        let bedrock_anthropic: Arc<dyn Dialect> = Arc::new(BedrockAnthropic);
+        let bedrock_converse: Arc<dyn Dialect> = Arc::new(BedrockConverse);
+        let cohere_chat: Arc<dyn Dialect> = Arc::new(CohereChat);
 
         // The first row that fits decides. `*` stands for any text, also for none.
         let rows = [
@@ -102,6 +110,30 @@ impl Known {
             ("*.x.ai", "*/chat/completions", &xai),
             ("api.deepseek.com", "*/chat/completions", &deepseek),
             ("*", "*/chat/completions", &openai_chat),
+            // The patterns of Google's verbs fit their streams too.
+            (
+                "*",
+                "*/publishers/anthropic/models/*:*rawPredict",
+                &vertex_anthropic,
+            ),
+            (
+                "*",
+                "*/publishers/google/models/*:*generateContent",
+                &vertex_gemini,
+            ),
+            ("*", "*/endpoints/*:*generateContent", &vertex_gemini),
+            ("*", "*/models/*:*generateContent", &gemini),
+            ("*", "*/tunedModels/*:*generateContent", &gemini),
+            ("*", "*/model/*/converse", &bedrock_converse),
+            ("*", "*/model/*/converse-stream", &bedrock_converse),
+            // Other makers' models have bodies of their own.
+            ("*", "*/model/*anthropic.*/invoke", &bedrock_anthropic),
+            (
+                "*",
+                "*/model/*anthropic.*/invoke-with-response-stream",
+                &bedrock_anthropic,
+            ),
+            ("*", "*/v2/chat", &cohere_chat),
         ]
         .map(|(host, path, dialect)| Row {
             host,

@@ -113,7 +113,7 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
 
 /// Credentials are told by name whatever the dialect: many providers offer an OpenAI-shaped
 /// endpoint beside their own, with their own header.
-pub(crate) static CREDENTIALS: [HeaderName; 9] = [
+pub(crate) static CREDENTIALS: [HeaderName; 13] = [
     AUTHORIZATION,
     PROXY_AUTHORIZATION,
     COOKIE,
@@ -123,4 +123,10 @@ pub(crate) static CREDENTIALS: [HeaderName; 9] = [
     HeaderName::from_static("x-goog-api-key"),
     HeaderName::from_static("openai-organization"),
     HeaderName::from_static("openai-project"),
+    // The project that is billed.
+    HeaderName::from_static("x-goog-user-project"),
+    // What Amazon's signature (SigV4) is made of, short of `authorization`: true of one request only.
+    HeaderName::from_static("x-amz-security-token"),
+    HeaderName::from_static("x-amz-date"),
+    HeaderName::from_static("x-amz-content-sha256"),
 ];

@@ -70,12 +70,24 @@ pub fn response_id(id: &[u8]) -> Option<&str> {
 
 /// The bytes as text if there are 1 to `most` of them, all of `A-Z a-z 0-9 _ . -`.
 pub(crate) fn safe_token(bytes: &[u8], most: usize) -> Option<&str> {
-    let safe = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    let safe = |byte: &u8| SAFE[usize::from(*byte)];
     if bytes.is_empty() || bytes.len() > most || !bytes.iter().all(safe) {
         return None;
     }
     std::str::from_utf8(bytes).ok()
 }
+
+/// Looked up, because ids come with every event of many streams.
+const SAFE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let character = byte as u8;
+        table[byte] = character.is_ascii_alphanumeric() || matches!(character, b'_' | b'.' | b'-');
+        byte += 1;
+    }
+    table
+};
 
 // === impl Event ===
 

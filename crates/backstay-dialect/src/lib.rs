@@ -11,6 +11,11 @@
 //! | [`OpenAiCompatible`] | Together, Cerebras, xAI, DeepSeek; vLLM, SGLang, llama.cpp, Ollama, TGI; yours | `…/chat/completions` |
 //! | [`OpenAiResponses`] | OpenAI Responses | `…/v1/responses` |
 //! | [`AnthropicMessages`] | Anthropic messages | `…/messages` |
+//! | [`Gemini`], [`VertexGemini`] | Gemini, at Google's own endpoint and on Vertex | `…/models/{model}:generateContent`, `:streamGenerateContent` |
+//! | [`VertexAnthropic`] | Anthropic's models on Vertex | `…/models/{model}:rawPredict`, `:streamRawPredict` |
+//! | [`BedrockConverse`] | Amazon Bedrock | `/model/{id}/converse`, `/converse-stream` |
+//! | [`BedrockAnthropic`] | Anthropic's models on Bedrock, through InvokeModel | `/model/{id}/invoke`, `/invoke-with-response-stream` |
+//! | [`CohereChat`] | Cohere chat, version 2 | `…/v2/chat` |
 //! | [`Plain`] | anything else: vector databases, embeddings, your own services | any other |
 //!
 //! Write your own by implementing the trait; every type that it returns can be built outside of
@@ -75,33 +80,53 @@
 //! # Ok::<(), backstay_dialect::RequestError>(())
 //! ```
 
+mod amazon_error;
 mod answer;
 mod anthropic;
+mod bedrock;
+mod bedrock_anthropic;
+mod cohere;
 mod detect;
 mod dialect;
+mod edits;
 mod event;
 mod failure;
+mod framing;
+mod gemini;
+mod google_error;
 mod hint;
 mod json;
 mod json_end;
+mod json_string;
 mod openai;
+mod patch;
+mod path_model;
 mod plain;
 mod request;
 mod sse;
 mod stream;
+mod vertex;
 
 pub use answer::{Answer, AnswerFacts};
 pub use anthropic::AnthropicMessages;
+pub use bedrock::BedrockConverse;
+pub use bedrock_anthropic::BedrockAnthropic;
+pub use cohere::CohereChat;
 pub use detect::detect;
 pub use dialect::Dialect;
+pub use edits::Edits;
 pub use event::{Event, EventFacts, Progress, Usage, response_id};
 pub use failure::{Action, Cooling, Failure, FailureClass, MAX_CODE_BYTES, OVERLOADED_LEAST_WAIT};
+pub use gemini::Gemini;
 pub use hint::{Hint, HintSource, MAX_BELIEVED_WAIT, MAX_WAIT};
 pub use json_end::JsonEnd;
 pub use openai::{
     AzureOpenAi, Groq, Mistral, OpenAiChat, OpenAiCompatible, OpenAiResponses, OpenRouter,
 };
+pub use patch::{Patch, PatchError};
+pub use path_model::{PathModelError, path_segment, segment_name};
 pub use plain::Plain;
 pub use request::{RequestError, RequestFacts, model_literal, model_name};
 pub use sse::MAX_EVENT_NAME_BYTES;
-pub use stream::{DEFAULT_EVENT_LIMIT, Framing, Seen, StreamObserver};
+pub use stream::{BROKEN_FRAMING, DEFAULT_EVENT_LIMIT, Framing, Seen, StreamObserver};
+pub use vertex::{VertexAnthropic, VertexGemini};

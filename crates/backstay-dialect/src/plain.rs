@@ -11,7 +11,7 @@ use crate::{
 /// Any HTTP service: a vector database, an embedding server, one of your own.
 ///
 /// Only the status and the headers are read. In a stream every event is content, and the
-/// body may end after any of them.
+/// body may end after any of them; a binary frame that is an exception is an error of the server's.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plain;
 
@@ -46,7 +46,13 @@ impl Dialect for Plain {
             .with_hint(Hint::read(answer.headers, answer.now))
     }
 
-    fn read_event<'a>(&self, _event: &Event<'a>) -> EventFacts<'a> {
+    fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a> {
+        if event.exception {
+            return EventFacts {
+                error: Some(Failure::new(FailureClass::Server).with_code(event.name)),
+                ..EventFacts::default()
+            };
+        }
         EventFacts {
             progress: Progress::Content,
             finished: true,

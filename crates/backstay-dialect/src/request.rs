@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::json::{Cursor, unescape};
+use crate::json::Cursor;
+use crate::json_string::unescape;
 
 /// What a request says about itself.
 #[non_exhaustive]
@@ -32,6 +33,9 @@ pub enum RequestError {
     NoModel,
     /// There is more than one top-level `model`, and servers differ in which one they obey.
     SecondModel,
+    /// A top-level key differs from `model` in case alone. Some servers fold case, and take it
+    /// for the model; which one is asked for depends on the server.
+    ModelInOtherCase,
     /// The top-level `model` is not a string.
     ModelNotAString,
     /// The document breaks off, or is no JSON, at this offset in bytes.
@@ -40,6 +44,8 @@ pub enum RequestError {
         /// Offset from the start of the body, in bytes.
         position: usize,
     },
+    /// The path does not name the model where this dialect has it.
+    NoModelInPath,
 }
 
 /// The text of a JSON string literal, quotes included or not. What is no text becomes U+FFFD.
@@ -105,6 +111,10 @@ pub(crate) fn read_top_level(body: &[u8]) -> Result<RequestFacts, RequestError> 
             facts.stream = body.get(span) == Some(b"true");
             Ok(())
         }
+        _ if key.eq_ignore_ascii_case(b"model") => {
+            complaint = complaint.or(Some(RequestError::ModelInOtherCase));
+            cursor.skip()
+        }
         _ => cursor.skip(),
     });
 
@@ -138,6 +148,10 @@ impl fmt::Display for RequestError {
             Self::SecondModel => f.write_str(
                 "the request body has more than one top-level `model`: keep one of them",
             ),
+            Self::ModelInOtherCase => f.write_str(
+                "the request body has a top-level key that is `model` in another case: write it in \
+                 lower case, or leave it out",
+            ),
             Self::ModelNotAString => f.write_str(
                 "the top-level `model` of the request body is not a string: name the model as one",
             ),
@@ -145,6 +159,10 @@ impl fmt::Display for RequestError {
                 f,
                 "the request body breaks off or is not JSON at byte {position}: send the whole \
                  document",
+            ),
+            Self::NoModelInPath => f.write_str(
+                "the request's path names no model where this dialect has it: write the path as the \
+                 provider documents it, with the model percent-encoded as one segment",
             ),
         }
     }

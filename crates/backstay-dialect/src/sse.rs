@@ -81,7 +81,7 @@ impl Framer {
         }
 
         let mut here = InPlace::default();
-        while let Some(end) = memchr2(b'\n', b'\r', rest) {
+        while let Some(end) = line_end(rest) {
             let line = &rest[..end];
             let returned = rest[end] == b'\r';
             rest = &rest[end + 1..];
@@ -305,6 +305,15 @@ fn value(behind: &[u8]) -> Option<&[u8]> {
         [] => Some(behind),
         [b':', b' ', value @ ..] | [b':', value @ ..] => Some(value),
         _ => None,
+    }
+}
+
+/// Where the line ends. An empty one is seen at once: every event ends with one.
+#[inline]
+fn line_end(rest: &[u8]) -> Option<usize> {
+    match rest.first() {
+        Some(b'\n' | b'\r') => Some(0),
+        _ => memchr2(b'\n', b'\r', rest),
     }
 }
 

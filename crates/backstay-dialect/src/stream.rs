@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, header};
 
-use crate::sse::Framer;
-use crate::{Dialect, Failure, Progress, Usage};
+use crate::framing::{Cut, Framer};
+use crate::{Dialect, Failure, FailureClass, Progress, Usage};
 
 /// How the events of a stream are cut out of its bytes.
 #[non_exhaustive]
@@ -12,17 +12,29 @@ pub enum Framing {
     /// Server-sent events (WHATWG HTML, section 9.2.6).
     #[default]
     ServerSent,
+    /// Amazon's binary frames, `application/vnd.amazon.eventstream` (Smithy's event stream
+    /// specification). Both checksums of a frame that is read are checked.
+    EventStream,
+    /// A JSON array of which each element is an event. Its closing bracket ends it: what finishes the
+    /// answer counts from there on only, since what is cut before is no JSON to its reader.
+    JsonArray,
 }
 
 /// Watches the events of a stream go by, frame by frame, and says what each frame means.
 ///
 /// Frames may be cut anywhere. An event that lies whole in one frame is read in place; of one
-/// that is cut, at most a limit of bytes is held, and an event over the limit is passed over.
-/// An event that the stream breaks off in is not read.
+/// that is cut, at most a limit of bytes is held (and of a binary one 128 KiB of headers), and an event
+/// over the limit is passed over. An event that the stream breaks off in is not read.
+///
+/// Bytes that are no stream of the framing, a binary frame with a wrong checksum say, are an error of
+/// the server's with the code [`BROKEN_FRAMING`], and nothing after them is read.
 #[derive(Debug)]
 pub struct StreamObserver {
     framer: Framer,
+    /// The answer finished, in a framing that has an end of its own and did not come to it yet.
+    finished: bool,
     ended: bool,
+    broken: bool,
     id_seen: bool,
 }
 
@@ -51,6 +63,9 @@ pub struct Seen {
 /// The most bytes of one event's data that are held, unless said otherwise: 1 MiB.
 pub const DEFAULT_EVENT_LIMIT: usize = 1024 * 1024;
 
+/// The code of a failure that no provider tells: the bytes are no stream of the framing.
+pub const BROKEN_FRAMING: &str = "broken_framing";
+
 // === impl StreamObserver ===
 
 impl StreamObserver {
@@ -64,12 +79,11 @@ impl StreamObserver {
     /// of data.
     #[must_use]
     pub fn with_limit(framing: Framing, bytes: usize) -> Self {
-        let framer = match framing {
-            Framing::ServerSent => Framer::new(bytes),
-        };
         Self {
-            framer,
+            framer: Framer::new(framing, bytes),
+            finished: false,
             ended: false,
+            broken: false,
             id_seen: false,
         }
     }
@@ -78,12 +92,14 @@ impl StreamObserver {
     /// observer and the same dialect.
     pub fn observe(&mut self, dialect: &dyn Dialect, frame: &[u8]) -> Seen {
         let mut seen = Seen::default();
-        if !self.ended {
-            self.framer.feed(frame, |event| {
+        if !self.ended && !self.broken {
+            let has_end = self.framer.has_end();
+            let cut = self.framer.feed(frame, |event| {
                 let facts = dialect.read_event(event);
                 seen.events = seen.events.saturating_add(1);
                 seen.progress = seen.progress.max(facts.progress);
-                seen.finished |= facts.finished;
+                seen.finished |= facts.finished && !has_end;
+                self.finished |= facts.finished;
                 seen.refused |= facts.refused;
                 if seen.error.is_none() {
                     seen.error = facts.error;
@@ -98,6 +114,19 @@ impl StreamObserver {
                 self.ended = facts.ended;
                 !facts.ended
             });
+            match cut {
+                Cut::Closed if self.finished => {
+                    seen.finished = true;
+                    self.ended = true;
+                }
+                Cut::Broken => {
+                    self.broken = true;
+                    seen.error.get_or_insert_with(|| {
+                        Failure::new(FailureClass::Server).with_code(BROKEN_FRAMING.as_bytes())
+                    });
+                }
+                Cut::Open | Cut::Closed => {}
+            }
         }
         seen.ended = self.ended;
         seen
@@ -107,12 +136,18 @@ impl StreamObserver {
 // === impl Framing ===
 
 impl Framing {
-    /// The framing that a content type names: server-sent events for `text/event-stream`, else none.
+    /// The framing that a content type names: server-sent events for `text/event-stream`, binary frames
+    /// for `application/vnd.amazon.eventstream`, else none.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        media_type(headers)
-            .eq_ignore_ascii_case(b"text/event-stream")
-            .then_some(Self::ServerSent)
+        let kind = media_type(headers);
+        [
+            (&b"text/event-stream"[..], Self::ServerSent),
+            (b"application/vnd.amazon.eventstream", Self::EventStream),
+        ]
+        .into_iter()
+        .find(|(name, _)| kind.eq_ignore_ascii_case(name))
+        .map(|(_, framing)| framing)
     }
 }
 

@@ -4,10 +4,17 @@
 
 mod anthropic;
 mod azure;
+mod bedrock;
+mod cohere;
 mod compatible;
+#[path = "../frames/mod.rs"]
+mod frames;
+mod gemini;
 mod groq;
 mod mistral;
 mod openai_chat;
 mod openai_responses;
 mod openrouter;
+mod rows;
 mod table;
+mod vertex_anthropic;

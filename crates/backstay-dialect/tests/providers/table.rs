@@ -189,7 +189,7 @@ pub(crate) fn answers(dialect: &dyn Dialect, title: &str, rows: &[Answered]) {
 
 /// Checks that `docs/providers.md` has this table, to the letter, below the heading of this title.
 #[track_caller]
-fn documented(dialect: &dyn Dialect, title: &str, rows: impl Iterator<Item = String>) {
+pub(crate) fn documented(dialect: &dyn Dialect, title: &str, rows: impl Iterator<Item = String>) {
     let heading = format!("### {}: {title}", dialect.name());
     let table: Vec<&str> = include_str!("../../../../docs/providers.md")
         .lines()
@@ -203,7 +203,7 @@ fn documented(dialect: &dyn Dialect, title: &str, rows: impl Iterator<Item = Str
     assert_eq!(table, rows, "docs/providers.md, below `{heading}`");
 }
 
-fn passed_over(cooling: Cooling) -> &'static str {
+pub(crate) fn passed_over(cooling: Cooling) -> &'static str {
     match cooling {
         Cooling::None => "no",
         Cooling::Short => "short",
