@@ -59,7 +59,7 @@ impl Dialect for AnthropicMessages {
             told.class(),
         ))
         .with_code(told.name())
-        .with_hint(Hint::read(answer.headers, answer.now))
+        .with_hint(Hint::of(answer))
     }
 
     fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a> {

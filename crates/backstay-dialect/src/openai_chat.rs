@@ -64,7 +64,7 @@ impl Dialect for OpenAiChat {
             told.class(),
         ))
         .with_code(told.name())
-        .with_hint(Hint::read(answer.headers, answer.now))
+        .with_hint(Hint::of(answer))
     }
 
     fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a> {
