@@ -74,6 +74,7 @@
 
 mod answer;
 mod anthropic;
+mod delta;
 mod dialect;
 mod edits;
 mod event;

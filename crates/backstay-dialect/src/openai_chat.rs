@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::{HeaderName, StatusCode};
 
+use crate::delta;
 use crate::dialect::CREDENTIALS;
 use crate::failure::narrow;
 use crate::json::{Cursor, Stopped};
@@ -148,7 +149,13 @@ impl<'a> Document<'a> {
                 self.is_error = cursor.text()?.as_deref() == Some(b"error");
                 Ok(())
             }
-            b"choices" => cursor.array(|cursor| self.read_choice(cursor)),
+            b"choices" => match delta::openai(cursor) {
+                Some(progress) => {
+                    self.progress = self.progress.max(progress);
+                    Ok(())
+                }
+                None => cursor.array(|cursor| self.read_choice(cursor)),
+            },
             b"usage" => self.read_usage(cursor),
             b"error" => self.read_error(cursor),
             b"x_groq" => cursor.object(|cursor, key| match key {
