@@ -71,6 +71,8 @@
 //! assert!(other.ends_with(br#""model": "gpt-4o-mini"}"#));
 //! # Ok::<(), backstay_dialect::RequestError>(())
 //! ```
+//!
+//! A [`Patch`] changes other top-level fields the same way; [`Edits`] holds what to put where.
 
 mod answer;
 mod anthropic;

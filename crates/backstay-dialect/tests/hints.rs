@@ -1,4 +1,5 @@
 //! What a server asks for: the `Retry-After` family, `RetryInfo`, and the families of resets.
+#![allow(clippy::unwrap_used)]
 
 use std::time::{Duration, SystemTime};
 
