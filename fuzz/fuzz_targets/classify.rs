@@ -4,10 +4,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use backstay_dialect::{
-    Answer, AnthropicMessages, Dialect, Event, Failure, FailureClass, Hint, MAX_CODE_BYTES,
-    OpenAiChat, Plain,
-};
+use backstay_dialect::{Answer, Event, Failure, FailureClass, Hint, MAX_CODE_BYTES};
+use backstay_fuzz::DIALECTS;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use libfuzzer_sys::fuzz_target;
 
@@ -29,10 +27,14 @@ fuzz_target!(|input: &[u8]| {
         body,
         now,
     };
-    let dialects: [&dyn Dialect; 3] = [&OpenAiChat, &AnthropicMessages, &Plain];
-    for dialect in dialects {
+    for dialect in DIALECTS {
         let failure = dialect.classify(&answer);
-        assert_eq!(failure.hint, Hint::read(&headers, now));
+        let hint = Hint::of(&answer);
+        let with_body = hint.with_retry_info(body);
+        assert!(
+            failure.hint == hint || failure.hint == with_body,
+            "{dialect:?}"
+        );
         if status.is_server_error() {
             assert_is_the_servers(status, &failure);
         }
@@ -43,13 +45,15 @@ fuzz_target!(|input: &[u8]| {
         assert_safe_code(facts.error.as_ref());
         assert_safe(facts.response_id.as_deref(), MAX_ID_BYTES);
         for name in [&b""[..], b"error", b"message_start"] {
-            let facts = dialect.read_event(&Event {
-                name,
-                data: body,
-                exception: false,
-            });
-            assert_safe_code(facts.error.as_ref());
-            assert_safe(facts.response_id, MAX_ID_BYTES);
+            for exception in [false, true] {
+                let facts = dialect.read_event(&Event {
+                    name,
+                    data: body,
+                    exception,
+                });
+                assert_safe_code(facts.error.as_ref());
+                assert_safe(facts.response_id, MAX_ID_BYTES);
+            }
         }
     }
 });

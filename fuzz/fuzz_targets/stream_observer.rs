@@ -6,10 +6,10 @@ use std::alloc::System;
 use std::mem;
 
 use backstay_dialect::{
-    Answer, AnswerFacts, AnthropicMessages, Dialect, Event, EventFacts, Failure, FailureClass,
-    Framing, MAX_EVENT_NAME_BYTES, OpenAiChat, RequestError, RequestFacts, Seen, StreamObserver,
+    Answer, AnswerFacts, Dialect, Event, EventFacts, Failure, FailureClass, Framing,
+    MAX_EVENT_NAME_BYTES, RequestError, RequestFacts, Seen, StreamObserver,
 };
-use backstay_fuzz::Cut;
+use backstay_fuzz::{Cut, DIALECTS};
 use http::HeaderName;
 use libfuzzer_sys::fuzz_target;
 use parking_lot::Mutex;
@@ -37,10 +37,10 @@ fuzz_target!(|input: &[u8]| {
         small => usize::from(small),
     };
 
-    for dialect in [&OpenAiChat as &dyn Dialect, &AnthropicMessages] {
-        let whole = observe(dialect, limit, [cut.whole]);
-        assert_eq!(observe(dialect, limit, cut.pieces()), whole);
-        assert_eq!(observe(dialect, limit, cut.whole.chunks(1)), whole);
+    for dialect in DIALECTS {
+        let whole = observe(*dialect, limit, [cut.whole]);
+        assert_eq!(observe(*dialect, limit, cut.pieces()), whole);
+        assert_eq!(observe(*dialect, limit, cut.whole.chunks(1)), whole);
     }
 
     let expected = read_plainly(cut.whole, limit);

@@ -1,4 +1,14 @@
-//! What more than one target needs: an input that says by itself how it is cut.
+//! What more than one target needs: the dialects, an input that says by itself how it is cut, and
+//! another reader of JSON.
+
+mod members;
+
+pub use members::Members;
+
+use backstay_dialect::{AnthropicMessages, Dialect, OpenAiChat, Plain};
+
+/// Every dialect there is. A new one goes in here, and each target that holds for all tries it.
+pub static DIALECTS: &[&dyn Dialect] = &[&OpenAiChat, &AnthropicMessages, &Plain];
 
 /// A byte string and the places to cut it at.
 #[derive(Clone, Debug)]

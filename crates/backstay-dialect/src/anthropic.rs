@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::{HeaderName, StatusCode};
 
+use crate::delta;
 use crate::dialect::CREDENTIALS;
 use crate::failure::narrow;
 use crate::json::{Cursor, Stopped};
@@ -59,7 +60,7 @@ impl Dialect for AnthropicMessages {
         let class = narrow(answer.status, of_status(answer.status), told.class());
         let mut failure = Failure::new(class)
             .with_code(told.name())
-            .with_hint(Hint::read(answer.headers, answer.now));
+            .with_hint(Hint::of(answer));
         if matches!(answer.status.as_u16(), 500 | 504) {
             failure = failure.with_cooling(Cooling::Short);
         }
@@ -75,6 +76,14 @@ impl Dialect for AnthropicMessages {
     }
 
     fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a> {
+        if let (b"content_block_delta" | b"", Some(progress)) =
+            (event.name, delta::anthropic(event.data))
+        {
+            return EventFacts {
+                progress,
+                ..EventFacts::default()
+            };
+        }
         let document = Document::whole(event.data).unwrap_or_default();
         let kind = match event.name {
             b"" => document.kind.as_deref().unwrap_or_default(),

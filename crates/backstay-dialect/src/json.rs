@@ -45,6 +45,43 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// Goes back to where the cursor was.
+    pub(crate) fn back_to(&mut self, position: usize) {
+        self.at = position;
+    }
+
+    /// Moves past these bytes if they are the very next, white space not passed over.
+    #[inline(always)]
+    pub(crate) fn accept(&mut self, bytes: &[u8]) -> bool {
+        let end = self.at.saturating_add(bytes.len());
+        let next = self.bytes.get(self.at..end) == Some(bytes);
+        if next {
+            self.at = end;
+        }
+        next
+    }
+
+    /// Moves past the digits that are the very next; there must be one.
+    #[inline]
+    pub(crate) fn accept_digits(&mut self) -> bool {
+        let start = self.at;
+        while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
+            self.at += 1;
+        }
+        self.at > start
+    }
+
+    /// Moves past the string whose opening quote is the very next, and gives its text as it stands.
+    #[inline]
+    pub(crate) fn accept_string(&mut self) -> Option<&'a [u8]> {
+        if self.bytes.get(self.at) != Some(&b'"') {
+            return None;
+        }
+        let start = self.at + 1;
+        self.skip_string().ok()?;
+        self.bytes.get(start..self.at - 1)
+    }
+
     /// The first byte of what comes next; white space is passed over.
     #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<u8> {
@@ -54,6 +91,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[cold]
     fn peek_far(&mut self) -> Option<u8> {
         loop {
             match self.bytes.get(self.at) {
@@ -223,7 +261,6 @@ impl<'a> Cursor<'a> {
     }
 
     /// Skips one value, whatever it is.
-    #[inline]
     pub(crate) fn skip(&mut self) -> Result<(), Stopped> {
         match self.peek() {
             Some(b'"') => self.skip_string(),
@@ -233,6 +270,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Only brackets are counted: which kind closes which is for the upstream to judge.
+    #[inline(never)]
     fn skip_nested(&mut self) -> Result<(), Stopped> {
         let mut depth = 0_usize;
         while let Some(&byte) = self.bytes.get(self.at) {
@@ -256,17 +294,20 @@ impl<'a> Cursor<'a> {
         Err(self.stopped())
     }
 
-    #[inline]
+    #[inline(always)]
     fn skip_scalar(&mut self) -> Result<(), Stopped> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let length = rest
-            .iter()
-            .position(|byte| !SCALAR[usize::from(*byte)])
-            .unwrap_or(rest.len());
-        if length == 0 {
+        let start = self.at;
+        let mut at = start;
+        while let Some(&byte) = self.bytes.get(at) {
+            if !SCALAR[usize::from(byte)] {
+                break;
+            }
+            at += 1;
+        }
+        self.at = at;
+        if at == start {
             return Err(self.stopped());
         }
-        self.at += length;
         Ok(())
     }
 
@@ -283,7 +324,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Crosses the string whose opening quote is next.
-    #[inline]
+    #[inline(always)]
     fn skip_string(&mut self) -> Result<(), Stopped> {
         match closing_quote(self.bytes, self.at + 1) {
             Some(end) => {
@@ -294,6 +335,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[cold]
     fn broken_off(&mut self) -> Stopped {
         self.at = self.bytes.len();
         self.stopped()

@@ -48,9 +48,9 @@ impl<'a> Literal<'a> {
     /// bytes break off.
     #[inline(always)]
     pub(crate) fn read(bytes: &'a [u8], start: usize) -> Option<(Self, usize)> {
-        // Keys and most values end within two words.
+        // Keys and most values end within a few words.
         let mut at = start;
-        for _ in 0..2 {
+        while at - start < SHORT_STRING_BYTES {
             let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) else {
                 break;
             };
@@ -138,11 +138,14 @@ impl<'a> Key<'a> {
 
 /// Where the closing quote is of the string whose text starts at `start`. `None` if the bytes
 /// break off before it.
-#[inline]
+#[inline(always)]
 pub(crate) fn closing_quote(bytes: &[u8], start: usize) -> Option<usize> {
     // Few strings are prompts: most end within a few words.
     let mut at = start;
-    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+    while at - start < SHORT_STRING_BYTES {
+        let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) else {
+            break;
+        };
         let quotes = zero_bytes(u64::from_le_bytes(*word) ^ every_byte(b'"'));
         if quotes != 0 {
             at += quotes.trailing_zeros() as usize / 8;
@@ -152,14 +155,12 @@ pub(crate) fn closing_quote(bytes: &[u8], start: usize) -> Option<usize> {
             break;
         }
         at += 8;
-        if at - start >= SHORT_STRING_BYTES {
-            break;
-        }
     }
     closing_quote_far(bytes, start, at)
 }
 
 /// The same, where no quote lies before `at`.
+#[inline(never)]
 fn closing_quote_far(bytes: &[u8], start: usize, mut at: usize) -> Option<usize> {
     for _ in 0..FEW_QUOTES {
         let quote = at + memchr(b'"', bytes.get(at..)?)?;

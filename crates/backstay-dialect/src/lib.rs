@@ -79,6 +79,8 @@
 //! assert!(other.ends_with(br#""model": "gpt-4o-mini"}"#));
 //! # Ok::<(), backstay_dialect::RequestError>(())
 //! ```
+//!
+//! A [`Patch`] changes other top-level fields the same way; [`Edits`] holds what to put where.
 
 mod amazon_error;
 mod answer;
@@ -86,6 +88,7 @@ mod anthropic;
 mod bedrock;
 mod bedrock_anthropic;
 mod cohere;
+mod delta;
 mod detect;
 mod dialect;
 mod edits;

@@ -42,8 +42,7 @@ impl Dialect for Plain {
     }
 
     fn classify(&self, answer: &Answer<'_>) -> Failure {
-        Failure::new(FailureClass::of_status(answer.status))
-            .with_hint(Hint::read(answer.headers, answer.now))
+        Failure::new(FailureClass::of_status(answer.status)).with_hint(Hint::of(answer))
     }
 
     fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a> {

@@ -1,4 +1,5 @@
 //! Changes to top-level fields, against `serde_json` as the judge.
+#![allow(clippy::unwrap_used)]
 
 use std::fmt;
 

@@ -116,6 +116,52 @@ fn a_stream_may_be_cut_at_every_byte() {
     }
 }
 
+/// Typical deltas are compared with known bytes before they are read. A blank puts them on the long way.
+#[test]
+fn a_typical_delta_says_the_same_on_the_short_way_and_on_the_long() {
+    let openai = [
+        r#"{"id":"c1","choices":[{"index":0,"delta":{"content":" \"hi\\\\"},"finish_reason":null}],"usage":null}"#,
+        r#"{"id":"c1","choices":[{"index":10,"delta":{"content":"a"},"logprobs":null,"finish_reason":null}]}"#,
+        r#"{"id":"c1","choices":[{"index":0,"delta":{"content":""},"finish_reason":null}]}"#,
+    ];
+    let anthropic = [
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\"b\\\\"}}"#,
+        r#"{"type":"content_block_delta","index":12,"delta":{"type":"thinking_delta","thinking":"hm"}}"#,
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":""}}"#,
+    ];
+    let openai = openai.map(|data| (&OpenAiChat as &dyn Dialect, data, "\"choices\":"));
+    let anthropic = anthropic.map(|data| (&AnthropicMessages as &dyn Dialect, data, "{"));
+    for (dialect, data, before) in openai.into_iter().chain(anthropic) {
+        let blank = data.find(before).unwrap() + before.len();
+        let agree = |data: &[u8]| {
+            let at = blank.min(data.len());
+            let long = [&data[..at], b" ", &data[at..]].concat();
+            for name in [&b""[..], b"content_block_delta", b"message_delta", b"error"] {
+                let facts = |data: &[u8]| {
+                    let event = Event {
+                        name,
+                        data,
+                        ..Event::default()
+                    };
+                    format!("{:?}", dialect.read_event(&event))
+                };
+                assert_eq!(facts(data), facts(&long), "{}", data.escape_ascii());
+            }
+        };
+        agree(data.as_bytes());
+        for at in 0..data.len() {
+            agree(&data.as_bytes()[..at]);
+            for byte in *b"\"\\{}[]:,0x " {
+                let mut changed = data.as_bytes().to_vec();
+                changed[at] = byte;
+                agree(&changed);
+                changed.insert(at, data.as_bytes()[at]);
+                agree(&changed);
+            }
+        }
+    }
+}
+
 #[test]
 fn what_an_openai_chunk_adds() {
     use Progress::*;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::meaning::Meaning;
 use super::told::Told;
+use crate::delta;
 use crate::json::{Cursor, Stopped};
 use crate::{AnswerFacts, Event, EventFacts, Failure, FailureClass, Progress, Usage, response_id};
 
@@ -108,7 +109,13 @@ impl<'a> Document<'a> {
                 self.is_error = cursor.text()?.as_deref() == Some(b"error");
                 Ok(())
             }
-            b"choices" => cursor.array(|cursor| self.read_choice(cursor)),
+            b"choices" => match delta::openai(cursor) {
+                Some(progress) => {
+                    self.progress = self.progress.max(progress);
+                    Ok(())
+                }
+                None => cursor.array(|cursor| self.read_choice(cursor)),
+            },
             b"usage" => self.read_usage(cursor),
             b"error" => self.read_error(cursor),
             b"x_groq" => cursor.object(|cursor, key| match key {

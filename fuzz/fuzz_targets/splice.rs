@@ -2,19 +2,12 @@
 
 #![no_main]
 
-use std::fmt;
-
 use backstay_dialect::{
     AnthropicMessages, Dialect, OpenAiChat, RequestError, RequestFacts, model_literal, model_name,
 };
+use backstay_fuzz::Members;
 use libfuzzer_sys::fuzz_target;
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-
-/// The members of an object as they stand, keys that repeat included.
-#[derive(PartialEq)]
-struct Members(Vec<(String, Value)>);
 
 /// Bodies up to this length are also broken off at every byte.
 const MAX_BROKEN_BYTES: usize = 256;
@@ -56,15 +49,16 @@ fn read(body: &[u8]) -> Result<RequestFacts, RequestError> {
 
 /// The body is an object. Says what was to be found in it, and puts another model in.
 fn judge(body: &[u8], facts: &Result<RequestFacts, RequestError>, mut members: Members) {
+    if members.has_model_in_other_case() {
+        // Which complaint comes first is not promised, only that there is one.
+        assert!(facts.is_err());
+        return;
+    }
     let expected = match members.all("model")[..] {
         [] => Err(RequestError::NoModel),
         [Value::String(name)] => Ok(name.as_str()),
         [_] => Err(RequestError::ModelNotAString),
-        [..] => {
-            // Which complaint comes first is not promised, only that there is one.
-            assert!(facts.is_err());
-            return;
-        }
+        [..] => Err(RequestError::SecondModel),
     };
     let facts = match (facts, expected) {
         (Ok(facts), Ok(_)) => facts,
@@ -109,37 +103,4 @@ fn break_off(body: &[u8]) {
 fn without_leading_white(body: &[u8]) -> &[u8] {
     let white = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
     &body[body.iter().take_while(white).count()..]
-}
-
-// === impl Members ===
-
-impl Members {
-    fn all(&self, name: &str) -> Vec<&Value> {
-        let named = self.0.iter().filter(|(key, _)| key == name);
-        named.map(|(_, value)| value).collect()
-    }
-}
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
-    }
 }
