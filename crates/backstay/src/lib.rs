@@ -67,6 +67,7 @@
 mod macros;
 
 mod alarm;
+mod ambient;
 mod builder_ext;
 mod observe;
 mod ready_call;
@@ -79,6 +80,8 @@ pub mod deadline;
 pub mod degraded;
 pub mod error;
 pub mod fallback;
+pub mod group;
+pub mod scope;
 pub mod status_error;
 pub mod timeout;
 pub mod trail;
@@ -89,7 +92,9 @@ pub use self::{
     builder_ext::ServiceBuilderExt,
     call::{Call, Labels, Phase},
     deadline::Deadline,
-    error::{BoxError, BuildError, Error, ErrorKind},
+    error::{BoxError, BuildError, Error, ErrorClass, ErrorKind},
+    group::{Group, GroupError},
+    scope::Scope,
     timeout::Timeouts,
     trail::Trail,
 };

@@ -1,8 +1,8 @@
 //! What a person reads.
 
 use super::{Cancellation, Error, ErrorKind, RequestProblem};
-use crate::timeout::Clock;
-use std::fmt;
+use crate::{group::GroupError, timeout::Clock};
+use std::{error::Error as _, fmt};
 use tokio::time::Duration;
 
 impl fmt::Display for Error {
@@ -14,7 +14,12 @@ impl fmt::Display for Error {
         if let (Some(phase), false) = (self.phase(), is_request(self)) {
             write!(f, " in phase {phase}")?;
         }
-        if let (Some(elapsed), Some(_)) = (self.elapsed(), self.phase()) {
+        if let Some(scope) = self.scope() {
+            write!(f, " in {scope}")?;
+        }
+        if let (Some(elapsed), Some(_), _) | (Some(elapsed), _, Some(_)) =
+            (self.elapsed(), self.phase(), self.scope())
+        {
             write!(f, " after {}", Seconds(elapsed))?;
         }
         if !self.labels().is_empty() {
@@ -23,12 +28,40 @@ impl fmt::Display for Error {
         if let Some(remedy) = remedy(self.kind()) {
             write!(f, ": {remedy}")?;
         }
-        // One line, so that a chain of sources can be printed behind it; `{:#}` adds the trail.
-        match self.trail() {
-            Some(trail) if f.alternate() => write!(f, "\n{trail}"),
-            _ => Ok(()),
+        // One line, so that a chain of sources can be printed behind it; `{:#}` adds what came out of a
+        // scope with its sources, and the trail.
+        if f.alternate() {
+            if self.scope().is_some() {
+                sources(self, f)?;
+            }
+            if let Some(trail) = self.trail() {
+                write!(f, "\n{trail}")?;
+            }
         }
+        Ok(())
     }
+}
+
+/// What happened.
+pub(super) struct What<'a>(pub(super) &'a Error);
+
+impl fmt::Display for What<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        what(self.0, f)
+    }
+}
+
+fn sources(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut next = error.source();
+    while let Some(source) = next {
+        if let Some(group) = source.downcast_ref::<GroupError>() {
+            // It prints its own sources.
+            return write!(f, "\ncaused by: {group:#}");
+        }
+        write!(f, "\ncaused by: {source}")?;
+        next = source.source();
+    }
+    Ok(())
 }
 
 fn what(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,6 +76,10 @@ fn what(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         },
         ErrorKind::Cancelled(Cancellation::Dropped) => f.write_str("cancelled: the caller left"),
         ErrorKind::Cancelled(Cancellation::Token) => f.write_str("cancelled by its token"),
+        ErrorKind::Cancelled(Cancellation::Shutdown) => f.write_str("cancelled by the shutdown"),
+        ErrorKind::Cancelled(Cancellation::Scope) => {
+            f.write_str("cancelled: the scope around ended first")
+        }
         ErrorKind::Truncated => f.write_str("the answer was truncated"),
         ErrorKind::Empty => f.write_str("the answer was empty"),
         ErrorKind::InBand(class) => {
@@ -51,6 +88,8 @@ fn what(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ErrorKind::Status(status) => write!(f, "upstream answered {status}"),
         ErrorKind::Transport => f.write_str("sending or receiving failed"),
         ErrorKind::Request(problem) => f.write_str(problem.as_str()),
+        ErrorKind::Panicked => f.write_str("panicked"),
+        ErrorKind::Failed => f.write_str("failed"),
     }
 }
 
@@ -83,6 +122,8 @@ fn remedy(kind: ErrorKind) -> Option<&'static str> {
             "the upstream closed early; hold the answer to its end (`Commit::End`) to fall over on this"
         }
         ErrorKind::Request(problem) => problem.remedy(),
+        ErrorKind::Panicked => "the panic's own message tells where; it is a defect of that code",
+        ErrorKind::Failed => "its source says why (`{:#}` prints it)",
         ErrorKind::Cancelled(_)
         | ErrorKind::InBand(_)
         | ErrorKind::Status(_)
