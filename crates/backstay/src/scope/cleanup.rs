@@ -5,6 +5,7 @@ use crate::{ambient::Ambient, call::Labels, cancel::Why, deadline::Deadline};
 use std::{
     fmt,
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc,
@@ -180,6 +181,19 @@ impl Cleanup {
         unsettled.lost = false;
     }
 
+    /// Lets go of one that is not to run. This may be a drop during a panic: a second one would abort.
+    pub(super) fn discard(self) {
+        if catch_unwind(AssertUnwindSafe(|| drop(self))).is_err() {
+            tracing::error!("a cleanup panicked while it was dropped");
+        }
+    }
+
+    /// It can no longer run.
+    pub(super) fn lose(self, core: &Core) {
+        lost(core);
+        self.discard();
+    }
+
     /// Runs it by itself: the scope has been left already.
     pub(super) fn run_alone(self, core: Arc<Core>, why: Why) {
         let running = core.counts.running();
@@ -201,8 +215,8 @@ where
     runtime.map(|runtime| runtime.spawn(run))
 }
 
-/// Says that a cleanup will not run any more.
-pub(super) fn lost(core: &Core) {
+/// Says that a cleanup will not run any more, or not to its end.
+fn lost(core: &Core) {
     core.counts.lost.fetch_add(1, Relaxed);
     tracing::error!(
         scope = &**core.name(),
@@ -242,8 +256,8 @@ impl Alone {
 
 impl Drop for Alone {
     fn drop(&mut self) {
-        if self.cleanup.is_some() {
-            lost(&self.core);
+        if let Some(cleanup) = self.cleanup.take() {
+            cleanup.lose(&self.core);
         }
     }
 }

@@ -242,7 +242,10 @@ impl Core {
     pub(super) fn discard_undue(&self, why: Why) {
         let cleanups = std::mem::take(&mut self.deferred.lock().cleanups);
         // Outside of the lock: what is dropped is the user's.
-        let mut due: Vec<_> = cleanups.into_iter().filter(|c| c.is_due(why)).collect();
+        let (mut due, undue): (Vec<_>, Vec<_>) = cleanups
+            .into_iter()
+            .partition(|cleanup| cleanup.is_due(why));
+        undue.into_iter().for_each(Cleanup::discard);
         let mut deferred = self.deferred.lock();
         due.append(&mut deferred.cleanups);
         deferred.cleanups = due;

@@ -2,7 +2,7 @@
 
 use super::{
     builder::Admission,
-    cleanup::{lost, spawn},
+    cleanup::spawn,
     core::{Core, Hold},
 };
 use crate::cancel::Why;
@@ -105,7 +105,7 @@ impl Drop for Leaving {
         // None are left, unless the runtime is gone.
         while let Some(cleanup) = self.core.next_cleanup() {
             if cleanup.is_due(self.why) {
-                lost(&self.core);
+                cleanup.lose(&self.core);
             }
         }
     }

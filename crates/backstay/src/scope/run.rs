@@ -267,6 +267,10 @@ impl Running {
         let error = Error::leaving(error, core.name(), core.labels(), core.elapsed());
         core.end(match error.kind() {
             ErrorKind::Failed => Why::Failed(None),
+            // One of a call's own: the scope had time.
+            kind @ ErrorKind::Deadline if !core.deadline().has_passed(Instant::now()) => {
+                Why::Failed(Some(kind))
+            }
             kind => Why::of(Some(kind)),
         });
         Outcome::Error(error)
