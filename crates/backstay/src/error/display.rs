@@ -7,36 +7,57 @@ use tokio::time::Duration;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        what(self, f)?;
-        if let Some(target) = self.target() {
+        write!(f, "{}", Line(self))?;
+        // One line, so that a chain of sources can be printed behind it. `{:#}` adds the trail, and the
+        // sources of what has left a scope.
+        if !f.alternate() {
+            return match self.kind() {
+                ErrorKind::Failed => f.write_str(": its source says why; `{:#}` prints it"),
+                _ => Ok(()),
+            };
+        }
+        if self.scope().is_some() {
+            sources(self, f)?;
+        }
+        match self.trail() {
+            Some(trail) if !trail.is_empty() => write!(f, "\n{trail}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// All of the one line but where the sources are.
+pub(super) struct Line<'a>(pub(super) &'a Error);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(error) = self;
+        if let Some(scope) = error.scope() {
+            write!(f, "{scope}: ")?;
+        }
+        what(error, f)?;
+        if let Some(target) = error.target() {
             write!(f, " at target {target}")?;
         }
-        if let (Some(phase), false) = (self.phase(), is_request(self)) {
+        if let (Some(phase), false) = (error.phase(), is_request(error)) {
             write!(f, " in phase {phase}")?;
         }
-        if let Some(scope) = self.scope() {
-            write!(f, " in {scope}")?;
-        }
         if let (Some(elapsed), Some(_), _) | (Some(elapsed), _, Some(_)) =
-            (self.elapsed(), self.phase(), self.scope())
+            (error.elapsed(), error.phase(), error.scope())
         {
             write!(f, " after {}", Seconds(elapsed))?;
         }
-        if !self.labels().is_empty() {
-            write!(f, " [{}]", self.labels())?;
+        let group = error.source().and_then(|source| source.downcast_ref());
+        if let Some(failures) = group.map(|group: &GroupError| group.failures().len())
+            && failures > 1
+        {
+            write!(f, ", one of {failures} failures")?;
         }
-        if let Some(remedy) = remedy(self.kind()) {
+        if !error.labels().is_empty() {
+            write!(f, " [{}]", error.labels())?;
+        }
+        if let Some(remedy) = remedy(error.kind()) {
             write!(f, ": {remedy}")?;
-        }
-        // One line, so that a chain of sources can be printed behind it; `{:#}` adds what came out of a
-        // scope with its sources, and the trail.
-        if f.alternate() {
-            if self.scope().is_some() {
-                sources(self, f)?;
-            }
-            if let Some(trail) = self.trail() {
-                write!(f, "\n{trail}")?;
-            }
         }
         Ok(())
     }
@@ -123,11 +144,11 @@ fn remedy(kind: ErrorKind) -> Option<&'static str> {
         }
         ErrorKind::Request(problem) => problem.remedy(),
         ErrorKind::Panicked => "the panic's own message tells where; it is a defect of that code",
-        ErrorKind::Failed => "its source says why (`{:#}` prints it)",
         ErrorKind::Cancelled(_)
         | ErrorKind::InBand(_)
         | ErrorKind::Status(_)
-        | ErrorKind::Transport => return None,
+        | ErrorKind::Transport
+        | ErrorKind::Failed => return None,
     })
 }
 

@@ -20,8 +20,10 @@
 //! ```
 //!
 //! `Display` tells a person what happened, to which target, in which phase, after how long, and what to
-//! change, in one line; `{:#}` adds the trail. It never prints what an upstream sent: providers echo the input. Those bytes are reached by
-//! [`Error::upstream`] only. No decision in backstay is made on an error's text.
+//! change, in one line. It never prints what an upstream sent, nor another error's text, which may quote it:
+//! providers echo the input. Those bytes are reached by [`Error::upstream`] only. `{:#}` adds the trail, and
+//! for an error that has left a [`Scope`](crate::Scope) the texts of its sources, which are the user's own.
+//! No decision in backstay is made on an error's text.
 
 mod build;
 mod display;
@@ -266,6 +268,11 @@ impl Error {
         };
         error.0.elapsed.get_or_insert(elapsed);
         error.with_source(other)
+    }
+
+    /// The one line, for who prints the sources too.
+    pub(crate) fn line(&self) -> impl fmt::Display {
+        display::Line(self)
     }
 
     /// What happened, without where, how long and what to do.

@@ -46,7 +46,8 @@ fn branches(group: &GroupError, indent: &str, f: &mut fmt::Formatter<'_>) -> fmt
 
 /// A failure, and its sources below.
 fn branch(failure: &Failure, indent: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "{}: {}", failure.name(), failure.error())?;
+    // Its path begins with the member's name.
+    write!(f, "{}", failure.error().line())?;
     let mut next = failure.error().source();
     while let Some(source) = next {
         if let Some(group) = source.downcast_ref::<GroupError>() {
