@@ -50,6 +50,13 @@
 //! | [`fallback`] | retry, other models, other providers, before commit | 5 |
 //! | [`timeout`] | the clocks of each attempt | 6, right around the client |
 //!
+//! And around the calls of a workflow:
+//!
+//! | | what it does |
+//! |---|---|
+//! | [`scope`] | a block with a deadline, labels, cleanups and tasks, that leaves nothing behind |
+//! | [`group`] | named futures together; every failure is kept |
+//!
 //! Errors are [`BoxError`], as tower has it; what backstay itself reports is an [`Error`] that
 //! [`Error::find`] finds at any depth. The [`Trail`] of a call, in each response's extensions and in each
 //! error, tells of every attempt. A [`Call`] in the request's extensions lets inner layers and the client

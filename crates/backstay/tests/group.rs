@@ -349,21 +349,31 @@ async fn a_group_has_the_deadline_of_the_code_around() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn losers_are_waited_for_with_their_cleanups() {
-    let cleaned = Arc::new(AtomicUsize::new(0));
-    let count = cleaned.clone();
-    let mut group = Group::new();
-    group.spawn("loser", async move {
-        let scope = Scope::new("loses").defer(move |_| async move {
-            sleep(seconds(1)).await;
-            count.fetch_add(1, SeqCst);
+async fn who_is_cut_off_is_waited_for_with_its_cleanups() {
+    for fails in [false, true] {
+        let cleaned = Arc::new(AtomicUsize::new(0));
+        let count = cleaned.clone();
+        let mut group = Group::new();
+        group.spawn("cut off", async move {
+            let scope = Scope::new("slow").defer(move |_| async move {
+                sleep(seconds(1)).await;
+                count.fetch_add(1, SeqCst);
+            });
+            Ok(scope.run(|_| pending::<Result<(), BoxError>>()).await?)
         });
-        Ok(scope.run(|_| pending::<Result<(), BoxError>>()).await?)
-    });
-    group.spawn("winner", async {
-        sleep(seconds(1)).await;
-        Ok(())
-    });
-    group.first_success().await.unwrap();
-    assert_eq!(cleaned.load(SeqCst), 1);
+        group.spawn("ends", async move {
+            sleep(seconds(1)).await;
+            if fails {
+                Err("disk full".into())
+            } else {
+                Ok(())
+            }
+        });
+        if fails {
+            group.cancel_on_failure().await.unwrap_err();
+        } else {
+            group.first_success().await.unwrap();
+        }
+        assert_eq!(cleaned.load(SeqCst), 1);
+    }
 }

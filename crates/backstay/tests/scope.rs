@@ -158,6 +158,35 @@ async fn nested_scopes_shrink_the_deadline_and_merge_the_labels() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shorter_deadline_within_the_block_holds_in_tasks_and_groups() {
+    let shorter = Deadline::after(seconds(1));
+    session()
+        .budget(seconds(5))
+        .run(async |scope: ScopeHandle| {
+            let begin = shorter.scope(async {
+                let mut group = scope.group();
+                group.spawn("looks", async { Ok(Deadline::ambient()) });
+                (
+                    scope.spawn("looks", async { Ok(Deadline::ambient()) }),
+                    group,
+                )
+            });
+            let (task, group) = begin.await;
+            assert_eq!(task.await?, Some(shorter));
+            assert_eq!(group.cancel_on_failure().await?, [Some(shorter)]);
+            // A task of the outer scope is not bound by the inner one's deadline.
+            let inner = Scope::new("inner").budget(seconds(1));
+            let outer = scope.clone();
+            let inner =
+                inner.run(async |_| Ok(outer.spawn("looks", async { Ok(Deadline::ambient()) })));
+            assert_eq!(inner.await?.await?, Some(scope.deadline()));
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plain_spawn_inherits_nothing() {
     let ambient = session()
         .budget(seconds(5))
@@ -293,6 +322,45 @@ async fn nothing_begins_in_a_scope_that_is_over() {
         assert_eq!(error.kind(), expected);
         assert_eq!((entered.load(SeqCst), counts.finished()), (0, 1));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_that_is_carried_out_ends_with_the_one_around() {
+    let left = Arc::<Mutex<Vec<Why>>>::default();
+    let told = left.clone();
+    let inner = Scope::new("inner")
+        .on_cancel(move |left| async move { told.lock().push(left.why) })
+        .run(|_| pending::<Nothing>());
+    let mut inner = Box::pin(inner);
+    let carried = session()
+        .run(async |_| {
+            assert!(futures_util::poll!(inner.as_mut()).is_pending());
+            Ok(tokio::spawn(inner))
+        })
+        .await
+        .unwrap();
+    // It was waited for.
+    assert_eq!(*left.lock(), [Why::Scope]);
+    let error = carried.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled(Cancellation::Scope));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_carried_out_and_not_polled_is_not_waited_for_without_end() {
+    let start = Instant::now();
+    let mut inner = Box::pin(Scope::new("inner").run(|_| pending::<Nothing>()));
+    let scope = session().cleanup_timeout(seconds(3)).unwrap();
+    let counts = scope.cleanups();
+    scope
+        .defer(|_| ready(()))
+        .run(async |_| {
+            assert!(futures_util::poll!(inner.as_mut()).is_pending());
+            Ok(())
+        })
+        .await
+        .unwrap();
+    assert_eq!((start.elapsed_now(), counts.finished()), (seconds(3), 1));
+    assert!(inner.await.unwrap_err().is_cancelled());
 }
 
 // Tasks.

@@ -95,8 +95,8 @@ impl<T: Send + 'static> Group<T> {
             return;
         };
         let hold = core.hold();
-        let token = core.token().clone();
-        let inside = Inside::new(run, core, token);
+        let (token, ambient) = (core.token().clone(), core.ambient());
+        let inside = Inside::new(run, core, token, ambient);
         self.running.spawn_on(
             async move {
                 let ended = inside.await;

@@ -139,6 +139,16 @@ impl Core {
         }
     }
 
+    /// The same, or what is around the code that asks, if that is in the block of this very scope: there a
+    /// [`Deadline::scope`] may have lowered the deadline.
+    pub(super) fn ambient_here(self: &Arc<Self>) -> Ambient {
+        let here = Ambient::with(|ambient| {
+            let scope = ambient.scope.as_ref()?;
+            Arc::ptr_eq(scope, self).then(|| ambient.clone())
+        });
+        here.flatten().unwrap_or_else(|| self.ambient())
+    }
+
     /// Why whatever is still under way inside is cut off, once it is.
     pub(crate) fn cut_off(&self) -> Option<Why> {
         match self.ended.get() {

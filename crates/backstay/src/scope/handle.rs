@@ -36,7 +36,7 @@ impl ScopeHandle {
 
     /// A group whose members end with the scope.
     pub fn group<T: Send + 'static>(&self) -> Group<T> {
-        Group::inside(self.0.ambient())
+        Group::inside(self.0.ambient_here())
     }
 
     /// Keeps a cleanup for when the scope is left, however that is. The last one given runs first.

@@ -5,6 +5,7 @@ use super::{
     core::Core,
 };
 use crate::{
+    ambient::Ambient,
     cancel::Why,
     error::{BoxError, Error, ErrorKind},
 };
@@ -52,7 +53,7 @@ where
         );
         return task;
     };
-    let inside = Inside::new(run, core.clone(), token);
+    let inside = Inside::new(run, core.clone(), token, core.ambient_here());
     let core = core.clone();
     runtime.spawn(async move {
         let ended = inside.await;
@@ -165,9 +166,14 @@ pub(crate) enum CutOff {
 // === impl Inside ===
 
 impl<F> Inside<F> {
-    pub(crate) fn new(inner: F, core: Arc<Core>, token: CancellationToken) -> Self {
+    pub(crate) fn new(
+        inner: F,
+        core: Arc<Core>,
+        token: CancellationToken,
+        ambient: Ambient,
+    ) -> Self {
         Self {
-            inner: Caught::new(inner, core.ambient()),
+            inner: Caught::new(inner, ambient),
             wait: token.cancelled_owned(),
             core,
         }
