@@ -363,6 +363,34 @@ async fn what_is_carried_out_and_not_polled_is_not_waited_for_without_end() {
     assert!(inner.await.unwrap_err().is_cancelled());
 }
 
+#[tokio::test(start_paused = true)]
+async fn code_that_is_cut_off_does_not_go_on_with_a_cancelled_call() {
+    let went_on = Arc::new(AtomicUsize::new(0));
+    let call = |name: &'static str| {
+        let count = went_on.clone();
+        let service = CancelLayer::new().layer(Upstream::new([Answer::hang()]));
+        (name, async move {
+            let _ = send(&service, chat()).await;
+            count.fetch_add(1, SeqCst);
+            Ok(())
+        })
+    };
+    let (name, task) = call("task");
+    let (_, block) = call("block of a nested scope");
+    session()
+        .run(async |scope: ScopeHandle| {
+            drop(scope.spawn(name, task));
+            let mut nested = Box::pin(Scope::new("nested").run(|_| block));
+            assert!(futures_util::poll!(nested.as_mut()).is_pending());
+            drop(tokio::spawn(nested));
+            sleep(seconds(1)).await;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    assert_eq!(went_on.load(SeqCst), 0);
+}
+
 // Tasks.
 
 #[tokio::test(start_paused = true)]
@@ -603,6 +631,7 @@ fn cleanups_whose_runtime_is_gone_are_counted_as_lost() {
     let mut run = Box::pin(run);
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
+            .enable_all()
             .build()
             .unwrap()
     };
