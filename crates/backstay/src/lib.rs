@@ -50,6 +50,13 @@
 //! | [`fallback`] | retry, other models, other providers, before commit | 5 |
 //! | [`timeout`] | the clocks of each attempt | 6, right around the client |
 //!
+//! And around the calls of a workflow:
+//!
+//! | | what it does |
+//! |---|---|
+//! | [`scope`] | a block with a deadline, labels, cleanups and tasks, that leaves nothing behind |
+//! | [`group`] | named futures together; every failure is kept |
+//!
 //! Errors are [`BoxError`], as tower has it; what backstay itself reports is an [`Error`] that
 //! [`Error::find`] finds at any depth. The [`Trail`] of a call, in each response's extensions and in each
 //! error, tells of every attempt. A [`Call`] in the request's extensions lets inner layers and the client
@@ -67,6 +74,7 @@
 mod macros;
 
 mod alarm;
+mod ambient;
 mod builder_ext;
 mod observe;
 mod ready_call;
@@ -78,6 +86,8 @@ pub mod deadline;
 pub mod degraded;
 pub mod error;
 pub mod fallback;
+pub mod group;
+pub mod scope;
 pub mod status_error;
 pub mod timeout;
 pub mod trail;
@@ -88,7 +98,9 @@ pub use self::{
     builder_ext::ServiceBuilderExt,
     call::{Call, Labels, Phase},
     deadline::Deadline,
-    error::{BoxError, BuildError, Error, ErrorKind},
+    error::{BoxError, BuildError, Error, ErrorClass, ErrorKind},
+    group::{Group, GroupError},
+    scope::Scope,
     timeout::Timeouts,
     trail::Trail,
 };

@@ -39,6 +39,14 @@ impl Held {
         }
     }
 
+    /// For layers that do not wait for their first poll: whoever made the record takes over what the code
+    /// around says.
+    pub(crate) fn adopt_ambient_if_outermost(&self) {
+        if self.outermost {
+            self.call.adopt_ambient();
+        }
+    }
+
     /// Puts the trail into the response, once per call.
     pub(crate) fn leave_trail(&self, extensions: &mut http::Extensions) {
         if self.outermost {

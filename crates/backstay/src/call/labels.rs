@@ -42,6 +42,24 @@ impl Labels {
         self
     }
 
+    /// Adds the labels of the code around, ahead of these; where both have a name, the value here stands.
+    pub(crate) fn inherit(&mut self, around: &Self) {
+        let Some(outer) = &around.0 else {
+            return;
+        };
+        self.0 = Some(match self.0.take() {
+            None => outer.clone(),
+            Some(own) => {
+                if Arc::ptr_eq(&own, outer) || outer.iter().all(|label| has(&own, label)) {
+                    own
+                } else {
+                    let outer = outer.iter().filter(|label| !has(&own, label));
+                    Arc::new(outer.chain(own.iter()).cloned().collect())
+                }
+            }
+        });
+    }
+
     /// The value of a label.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()
@@ -60,6 +78,10 @@ impl Labels {
             .flat_map(|labels| labels.iter())
             .map(|(name, value)| (name.as_ref(), value.as_ref()))
     }
+}
+
+fn has(labels: &[Label], (name, _): &Label) -> bool {
+    labels.iter().any(|(known, _)| known == name)
 }
 
 impl fmt::Debug for Labels {
@@ -92,5 +114,19 @@ mod tests {
         assert_eq!(second.get("step"), Some("b"));
         assert_eq!(second.get("session"), Some("s"));
         assert_eq!(second.iter().count(), 2);
+    }
+
+    #[test]
+    fn inherited_labels_come_first_and_replace_nothing() {
+        let outer = Labels::new().with("session", "s").with("step", "outer");
+        let mut own = Labels::new().with("step", "inner").with("page", "3");
+        own.inherit(&outer);
+        own.inherit(&outer);
+        own.inherit(&Labels::new());
+        let all: Vec<_> = own.iter().collect();
+        assert_eq!(all, [("session", "s"), ("step", "inner"), ("page", "3")]);
+        let mut none = Labels::new();
+        none.inherit(&outer);
+        assert_eq!(none, outer);
     }
 }

@@ -33,6 +33,7 @@ pub(crate) use self::{face::Moment, held::Held};
 
 use self::{face::Face, instant::AtomicInstant};
 use crate::{
+    ambient::Ambient,
     deadline::Deadline,
     observe::{SharedSignals, Signals},
     timeout::Timeouts,
@@ -206,11 +207,16 @@ impl Call {
         }
     }
 
-    /// Lowers the deadline to the ambient one. Called from a future's first poll, because a `Buffer`
-    /// moves `call` into another task.
-    pub(crate) fn adopt_ambient_deadline(&self) {
-        if let Some(deadline) = Deadline::ambient() {
-            self.lower_deadline(deadline);
+    /// Lowers the deadline to the ambient one, and takes the labels of the code around. Called from a
+    /// future's first poll, because a `Buffer` moves `call` into another task.
+    pub(crate) fn adopt_ambient(&self) {
+        Ambient::with(|ambient| self.adopt(ambient));
+    }
+
+    pub(crate) fn adopt(&self, ambient: &Ambient) {
+        self.lower_deadline(ambient.deadline);
+        if !ambient.labels.is_empty() {
+            self.0.state.lock().labels.inherit(&ambient.labels);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     call::{Labels, Phase},
-    error::ErrorKind,
+    error::{Cancellation, ErrorKind},
     trail::Trail,
 };
 
@@ -34,6 +34,10 @@ pub enum Why {
     Deadline,
     /// It failed. `None` for an error that is not backstay's own.
     Failed(Option<ErrorKind>),
+    /// A drain's grace was over.
+    Shutdown,
+    /// The scope that it was made in ended first.
+    Scope,
 }
 
 // === impl Why ===
@@ -44,8 +48,38 @@ impl Why {
         matches!(self, Self::Complete)
     }
 
-    /// Whether somebody wanted the call to end: the caller or a token.
+    /// Whether somebody wanted the call to end: the caller, a token, a drain, or its scope.
     pub const fn is_cancelled(self) -> bool {
-        matches!(self, Self::Dropped | Self::Token)
+        matches!(
+            self,
+            Self::Dropped | Self::Token | Self::Shutdown | Self::Scope
+        )
+    }
+
+    /// What an error says of the end that it led to.
+    pub(crate) const fn of(kind: Option<ErrorKind>) -> Self {
+        match kind {
+            Some(ErrorKind::Deadline) => Self::Deadline,
+            Some(ErrorKind::Cancelled(why)) => Self::cancelled(why),
+            kind => Self::Failed(kind),
+        }
+    }
+
+    pub(crate) const fn cancelled(why: Cancellation) -> Self {
+        match why {
+            Cancellation::Dropped => Self::Dropped,
+            Cancellation::Token => Self::Token,
+            Cancellation::Shutdown => Self::Shutdown,
+            Cancellation::Scope => Self::Scope,
+        }
+    }
+
+    /// What the end of a scope is to whatever is under way in it: what ended the scope from the outside
+    /// ended that too; when the scope came to an end of its own, it ended first.
+    pub(crate) const fn inside(self) -> Self {
+        match self {
+            Self::Complete | Self::Failed(_) | Self::Scope => Self::Scope,
+            Self::Dropped | Self::Token | Self::Deadline | Self::Shutdown => self,
+        }
     }
 }

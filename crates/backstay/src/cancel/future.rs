@@ -63,8 +63,14 @@ where
             // Polled again after its end, which no future must be.
             return Poll::Pending;
         };
-        // A token that has fired already lets nothing be sent.
-        let late = !std::mem::replace(this.polled, true) && this.tokens.have_fired();
+        let mut late = false;
+        if !std::mem::replace(this.polled, true) {
+            if let Some(guard) = this.guard {
+                guard.adopt_ambient(this.tokens);
+            }
+            // A token that has fired already lets nothing be sent.
+            late = this.tokens.have_fired();
+        }
         if !late && let Poll::Ready(result) = inner.poll(cx) {
             this.inner.set(None);
             let guard = this.guard.take();

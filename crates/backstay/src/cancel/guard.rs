@@ -1,10 +1,12 @@
 //! What makes it exactly once.
 
-use super::{Ended, Why, hooks::Shared};
+use super::{Ended, Why, hooks::Shared, token::Tokens};
 use crate::{
+    ambient::Ambient,
     call::{Held, Over},
-    error::{Cancellation, Error, ErrorKind},
+    error::{Cancellation, Error},
     observe::Signals,
+    scope::Core,
 };
 use std::{error::Error as StdError, fmt, sync::Arc};
 use tokio::{runtime::Handle, time::Instant};
@@ -15,6 +17,8 @@ pub(super) struct Guard {
     shared: Arc<Shared>,
     call: Option<Held>,
     runtime: Option<Handle>,
+    /// The scope that the call was made in.
+    scope: Option<Arc<Core>>,
     /// The layer is outside of any attempt: its end is the call's.
     whole: bool,
 }
@@ -30,7 +34,27 @@ impl Guard {
             call: Some(call),
             // The one that the call was made on: a drop may happen anywhere.
             runtime: Handle::try_current().ok(),
+            scope: None,
         }
+    }
+
+    /// Takes over what the code around says. Called from the future's first poll, because a `Buffer` moves
+    /// `call` into another task.
+    pub(super) fn adopt_ambient(&mut self, tokens: &mut Tokens) {
+        Ambient::with(|ambient| {
+            if let Some(call) = &self.call {
+                call.adopt(ambient);
+            }
+            if let Some(scope) = &ambient.scope {
+                tokens.watch(scope.token());
+                self.scope = Some(scope.clone());
+            }
+        });
+    }
+
+    /// Why a call that nobody has ended is cut off.
+    fn cut_off(&self) -> Option<Why> {
+        self.scope.as_ref()?.cut_off()
     }
 
     pub(super) fn call(&self) -> Option<&Held> {
@@ -46,7 +70,10 @@ impl Guard {
     /// Says why what is inside is about to be dropped.
     pub(super) fn is_dropped(&self) {
         if let Some(call) = self.call.as_ref().filter(|_| self.whole) {
-            call.set_over(Over::Cancelled);
+            call.set_over(match self.cut_off() {
+                Some(Why::Deadline) => Over::Deadline,
+                _ => Over::Cancelled,
+            });
         }
     }
 
@@ -55,21 +82,22 @@ impl Guard {
     }
 
     pub(super) fn failed(mut self, error: &(dyn StdError + 'static)) {
-        let kind = Error::find(error).map(Error::kind);
-        self.end(match kind {
-            Some(ErrorKind::Deadline) => Why::Deadline,
-            Some(ErrorKind::Cancelled(Cancellation::Token)) => Why::Token,
-            Some(ErrorKind::Cancelled(Cancellation::Dropped)) => Why::Dropped,
-            kind => Why::Failed(kind),
-        });
+        self.end(Why::of(Error::find(error).map(Error::kind)));
     }
 
-    /// The error for the caller; hooks and observers run once what is inside has been dropped, because
+    /// The error for the caller, when a token or the scope's end was seen; hooks and observers run once what is inside has been dropped, because
     /// the trail is complete only then.
     pub(super) fn token_fired(&self) -> Option<Error> {
         let call = self.call.as_ref()?;
         self.is_dropped();
-        Some(Error::cancelled(call, Cancellation::Token, Instant::now()))
+        let now = Instant::now();
+        Some(match self.cut_off() {
+            Some(Why::Deadline) => Error::deadline(call, call.deadline(), now),
+            Some(Why::Shutdown) => Error::cancelled(call, Cancellation::Shutdown, now),
+            Some(Why::Scope) => Error::cancelled(call, Cancellation::Scope, now),
+            Some(Why::Dropped) => Error::cancelled(call, Cancellation::Dropped, now),
+            _ => Error::cancelled(call, Cancellation::Token, now),
+        })
     }
 
     fn end(&mut self, why: Why) {
@@ -97,7 +125,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.is_dropped();
-        self.end(Why::Dropped);
+        self.end(self.cut_off().unwrap_or(Why::Dropped));
     }
 }
 

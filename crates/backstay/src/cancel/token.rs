@@ -7,12 +7,12 @@ use std::{
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// The tokens of a call: the layer's and the request's.
+/// The tokens of a call: the layer's, the request's, and that of the scope it was made in.
 ///
 /// A waiter is made when something is waited for first, and lives on the heap so that the body which owns
 /// it stays `Unpin`.
 #[derive(Debug, Default)]
-pub(super) struct Tokens([Option<Token>; 2]);
+pub(super) struct Tokens([Option<Token>; 3]);
 
 #[derive(Debug)]
 struct Token {
@@ -27,18 +27,19 @@ impl Tokens {
         of_layer: Option<&CancellationToken>,
         of_request: Option<&CancellationToken>,
     ) -> Self {
-        Self([of_layer, of_request].map(|token| {
-            token.map(|token| Token {
-                token: token.clone(),
-                wait: None,
-            })
-        }))
+        Self([of_layer, of_request, None].map(|token| token.map(Token::new)))
+    }
+
+    /// Obeys the token of the scope too.
+    pub(super) fn watch(&mut self, of_scope: &CancellationToken) {
+        let [_, _, scope] = &mut self.0;
+        *scope = Some(Token::new(of_scope));
     }
 
     #[inline]
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Most calls have none.
-        if let [None, None] = self.0 {
+        if let [None, None, None] = self.0 {
             return Poll::Pending;
         }
         self.poll_some(cx)
@@ -59,5 +60,16 @@ impl Tokens {
             .iter()
             .flatten()
             .any(|token| token.token.is_cancelled())
+    }
+}
+
+// === impl Token ===
+
+impl Token {
+    fn new(token: &CancellationToken) -> Self {
+        Self {
+            token: token.clone(),
+            wait: None,
+        }
     }
 }

@@ -1,18 +1,14 @@
 //! The deadline as a value, and the one that the task carries.
 
+use crate::ambient::Ambient;
 use pin_project_lite::pin_project;
 use std::{
-    cell::Cell,
     fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
 };
 use tokio::time::{Duration, Instant};
-
-tokio::task_local! {
-    static AMBIENT: Cell<Deadline>;
-}
 
 /// The absolute instant at which a call is over.
 ///
@@ -68,12 +64,13 @@ impl Deadline {
         Self(Instant::now().checked_add(budget))
     }
 
-    /// The deadline of the code around, if it runs in a [`scope`](Self::scope).
+    /// The deadline of the code around, if it runs in a [`scope`](Self::scope) or in the block of a
+    /// [`Scope`](crate::Scope); [`NEVER`](Self::NEVER) in one that has none.
     ///
     /// It is not carried into `tokio::spawn`, nor to whoever polls a response body; the layers read it
-    /// once and carry it from there themselves.
+    /// once and carry it from there themselves. The tasks of a [`Scope`](crate::Scope) have its deadline.
     pub fn ambient() -> Option<Self> {
-        AMBIENT.try_with(Cell::get).ok()
+        Ambient::with(|ambient| ambient.deadline)
     }
 
     /// Runs a future under this deadline, or the ambient one if that is earlier.
@@ -109,6 +106,11 @@ impl Deadline {
         }
     }
 
+    /// How long from `start` to it, unless it is never.
+    pub(crate) fn budget(self, start: Instant) -> Option<Duration> {
+        Some(self.0?.saturating_duration_since(start))
+    }
+
     pub(crate) fn from_option(at: Option<Instant>) -> Self {
         Self(at)
     }
@@ -130,11 +132,12 @@ impl<F: Future> Future for WithDeadline<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let deadline = match Deadline::ambient() {
-            Some(around) => this.deadline.earlier(around),
-            None => *this.deadline,
+        let around = Ambient::with(Ambient::clone).unwrap_or_default();
+        let ambient = Ambient {
+            deadline: this.deadline.earlier(around.deadline),
+            ..around
         };
-        AMBIENT.sync_scope(Cell::new(deadline), || this.inner.poll(cx))
+        ambient.enter(|| this.inner.poll(cx))
     }
 }
 

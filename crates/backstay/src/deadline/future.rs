@@ -70,7 +70,7 @@ where
         };
         if !*this.polled {
             *this.polled = true;
-            call.adopt_ambient_deadline();
+            call.adopt_ambient();
             *this.deadline = this.deadline.earlier(call.deadline());
             // The future may have waited long for its first poll: nothing is sent then.
             if this.deadline.has_passed(Instant::now()) {

@@ -1,34 +1,88 @@
 //! What a person reads.
 
 use super::{Cancellation, Error, ErrorKind, RequestProblem};
-use crate::timeout::Clock;
-use std::fmt;
+use crate::{group::GroupError, timeout::Clock};
+use std::{error::Error as _, fmt};
 use tokio::time::Duration;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        what(self, f)?;
-        if let Some(target) = self.target() {
-            write!(f, " at target {target}")?;
+        write!(f, "{}", Line(self))?;
+        // One line, so that a chain of sources can be printed behind it. `{:#}` adds the trail, and the
+        // sources of what has left a scope.
+        if !f.alternate() {
+            return match self.kind() {
+                ErrorKind::Failed => f.write_str(": its source says why; `{:#}` prints it"),
+                _ => Ok(()),
+            };
         }
-        if let (Some(phase), false) = (self.phase(), is_request(self)) {
-            write!(f, " in phase {phase}")?;
+        if self.scope().is_some() {
+            sources(self, f)?;
         }
-        if let (Some(elapsed), Some(_)) = (self.elapsed(), self.phase()) {
-            write!(f, " after {}", Seconds(elapsed))?;
-        }
-        if !self.labels().is_empty() {
-            write!(f, " [{}]", self.labels())?;
-        }
-        if let Some(remedy) = remedy(self.kind()) {
-            write!(f, ": {remedy}")?;
-        }
-        // One line, so that a chain of sources can be printed behind it; `{:#}` adds the trail.
         match self.trail() {
-            Some(trail) if f.alternate() => write!(f, "\n{trail}"),
+            Some(trail) if !trail.is_empty() => write!(f, "\n{trail}"),
             _ => Ok(()),
         }
     }
+}
+
+/// All of the one line but where the sources are.
+pub(super) struct Line<'a>(pub(super) &'a Error);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(error) = self;
+        if let Some(scope) = error.scope() {
+            write!(f, "{scope}: ")?;
+        }
+        what(error, f)?;
+        if let Some(target) = error.target() {
+            write!(f, " at target {target}")?;
+        }
+        if let (Some(phase), false) = (error.phase(), is_request(error)) {
+            write!(f, " in phase {phase}")?;
+        }
+        if let (Some(elapsed), Some(_), _) | (Some(elapsed), _, Some(_)) =
+            (error.elapsed(), error.phase(), error.scope())
+        {
+            write!(f, " after {}", Seconds(elapsed))?;
+        }
+        let group = error.source().and_then(|source| source.downcast_ref());
+        if let Some(failures) = group.map(|group: &GroupError| group.failures().len())
+            && failures > 1
+        {
+            write!(f, ", one of {failures} failures")?;
+        }
+        if !error.labels().is_empty() {
+            write!(f, " [{}]", error.labels())?;
+        }
+        if let Some(remedy) = remedy(error.kind()) {
+            write!(f, ": {remedy}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What happened.
+pub(super) struct What<'a>(pub(super) &'a Error);
+
+impl fmt::Display for What<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        what(self.0, f)
+    }
+}
+
+fn sources(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut next = error.source();
+    while let Some(source) = next {
+        if let Some(group) = source.downcast_ref::<GroupError>() {
+            // It prints its own sources.
+            return write!(f, "\ncaused by: {group:#}");
+        }
+        write!(f, "\ncaused by: {source}")?;
+        next = source.source();
+    }
+    Ok(())
 }
 
 fn what(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,6 +97,10 @@ fn what(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         },
         ErrorKind::Cancelled(Cancellation::Dropped) => f.write_str("cancelled: the caller left"),
         ErrorKind::Cancelled(Cancellation::Token) => f.write_str("cancelled by its token"),
+        ErrorKind::Cancelled(Cancellation::Shutdown) => f.write_str("cancelled by the shutdown"),
+        ErrorKind::Cancelled(Cancellation::Scope) => {
+            f.write_str("cancelled: the scope around ended first")
+        }
         ErrorKind::Truncated => f.write_str("the answer was truncated"),
         ErrorKind::Empty => f.write_str("the answer was empty"),
         ErrorKind::InBand(class) => {
@@ -51,6 +109,8 @@ fn what(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ErrorKind::Status(status) => write!(f, "upstream answered {status}"),
         ErrorKind::Transport => f.write_str("sending or receiving failed"),
         ErrorKind::Request(problem) => f.write_str(problem.as_str()),
+        ErrorKind::Panicked => f.write_str("panicked"),
+        ErrorKind::Failed => f.write_str("failed"),
     }
 }
 
@@ -83,10 +143,12 @@ fn remedy(kind: ErrorKind) -> Option<&'static str> {
             "the upstream closed early; hold the answer to its end (`Commit::End`) to fall over on this"
         }
         ErrorKind::Request(problem) => problem.remedy(),
+        ErrorKind::Panicked => "the panic's own message tells where; it is a defect of that code",
         ErrorKind::Cancelled(_)
         | ErrorKind::InBand(_)
         | ErrorKind::Status(_)
-        | ErrorKind::Transport => return None,
+        | ErrorKind::Transport
+        | ErrorKind::Failed => return None,
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::timeout::Clock;
 use backstay_dialect::FailureClass;
 use http::StatusCode;
+use std::fmt;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,36 @@ pub enum ErrorKind {
     Transport,
     /// The request cannot be sent as it is, and was not.
     Request(RequestProblem),
+    /// A task of a scope or a member of a group panicked.
+    Panicked,
+    /// Code in a scope, task or group failed with an error of its own; `source()` has it.
+    Failed,
+}
+
+/// What is handled alike: [`ErrorKind`] without its details.
+///
+/// Failures of a group are split by it, as Python's `except*` splits an exception group by type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ErrorClass {
+    /// A deadline passed.
+    Deadline,
+    /// A clock of an attempt ran out.
+    Timeout,
+    /// Cancelled, which is no failure.
+    Cancelled,
+    /// The upstream answered with a status that is an error.
+    Status,
+    /// The answer was truncated, empty, or carried an error.
+    Answer,
+    /// Sending or receiving failed.
+    Transport,
+    /// The request cannot be sent as it is.
+    Request,
+    /// Code panicked.
+    Panicked,
+    /// Code failed with an error that is not backstay's own.
+    Other,
 }
 
 /// Why a call was cancelled.
@@ -36,6 +67,10 @@ pub enum Cancellation {
     Dropped,
     /// The cancellation token of the call fired.
     Token,
+    /// A drain's grace was over.
+    Shutdown,
+    /// The scope around ended first.
+    Scope,
 }
 
 /// What is wrong with a request.
@@ -64,4 +99,48 @@ pub enum RequestProblem {
     Plaintext,
     /// A clock or limit in the request's extensions is zero.
     ZeroDuration,
+}
+
+// === impl ErrorKind ===
+
+impl ErrorKind {
+    /// The class that it is of.
+    pub const fn class(self) -> ErrorClass {
+        match self {
+            Self::Deadline => ErrorClass::Deadline,
+            Self::Timeout(_) => ErrorClass::Timeout,
+            Self::Cancelled(_) => ErrorClass::Cancelled,
+            Self::Status(_) => ErrorClass::Status,
+            Self::Truncated | Self::Empty | Self::InBand(_) => ErrorClass::Answer,
+            Self::Transport => ErrorClass::Transport,
+            Self::Request(_) => ErrorClass::Request,
+            Self::Panicked => ErrorClass::Panicked,
+            Self::Failed => ErrorClass::Other,
+        }
+    }
+}
+
+// === impl ErrorClass ===
+
+impl ErrorClass {
+    /// In the words of the documentation.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+            Self::Status => "status",
+            Self::Answer => "answer",
+            Self::Transport => "transport",
+            Self::Request => "request",
+            Self::Panicked => "panicked",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }

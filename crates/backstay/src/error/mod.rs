@@ -20,8 +20,10 @@
 //! ```
 //!
 //! `Display` tells a person what happened, to which target, in which phase, after how long, and what to
-//! change, in one line; `{:#}` adds the trail. It never prints what an upstream sent: providers echo the input. Those bytes are reached by
-//! [`Error::upstream`] only. No decision in backstay is made on an error's text.
+//! change, in one line. It never prints what an upstream sent, nor another error's text, which may quote it:
+//! providers echo the input. Those bytes are reached by [`Error::upstream`] only. `{:#}` adds the trail, and
+//! for an error that has left a [`Scope`](crate::Scope) the texts of its sources, which are the user's own.
+//! No decision in backstay is made on an error's text.
 
 mod build;
 mod display;
@@ -29,11 +31,12 @@ mod kind;
 
 pub use self::{
     build::BuildError,
-    kind::{Cancellation, ErrorKind, RequestProblem},
+    kind::{Cancellation, ErrorClass, ErrorKind, RequestProblem},
 };
 
 use crate::{
     call::{Call, Labels, Phase},
+    cancel::Why,
     deadline::Deadline,
     timeout::Clock,
     trail::Trail,
@@ -52,6 +55,8 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     call: Option<Call>,
+    /// The scopes, tasks and groups that it has left, outermost first.
+    scope: Option<Arc<str>>,
     labels: Labels,
     target: Option<Arc<str>>,
     phase: Option<Phase>,
@@ -107,6 +112,11 @@ impl Error {
         self.0.kind == ErrorKind::Deadline
     }
 
+    /// Whether a task of a scope or a member of a group panicked.
+    pub fn is_panic(&self) -> bool {
+        self.0.kind == ErrorKind::Panicked
+    }
+
     /// Whether a clock of an attempt ran out.
     pub fn is_timeout(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Timeout(_))
@@ -117,7 +127,12 @@ impl Error {
         self.0.call.as_ref().map(Call::trail)
     }
 
-    /// The labels of the call.
+    /// The scopes, tasks and group members that it has left, outermost first: `answer > generate`.
+    pub fn scope(&self) -> Option<&str> {
+        self.0.scope.as_deref()
+    }
+
+    /// The labels of the call, and of the scopes around.
     pub fn labels(&self) -> &Labels {
         &self.0.labels
     }
@@ -137,7 +152,7 @@ impl Error {
         self.0.limit
     }
 
-    /// How long it took: of the call for a deadline, of what the clock measures for a timeout.
+    /// How long it took: of the call or scope for a deadline, of what the clock measures for a timeout.
     pub fn elapsed(&self) -> Option<Duration> {
         self.0.elapsed
     }
@@ -161,6 +176,7 @@ impl Error {
         Self(Box::new(Inner {
             kind,
             call: None,
+            scope: None,
             labels: Labels::new(),
             target: None,
             phase: None,
@@ -203,6 +219,72 @@ impl Error {
         error
     }
 
+    /// The end of a scope or task, seen from inside; `None` for an end that is no error.
+    pub(crate) fn cut_off(why: Why, name: &str, labels: &Labels, elapsed: Duration) -> Self {
+        let mut error = Self::new(match why {
+            Why::Deadline => ErrorKind::Deadline,
+            Why::Token => ErrorKind::Cancelled(Cancellation::Token),
+            Why::Dropped => ErrorKind::Cancelled(Cancellation::Dropped),
+            Why::Shutdown => ErrorKind::Cancelled(Cancellation::Shutdown),
+            Why::Complete | Why::Scope => ErrorKind::Cancelled(Cancellation::Scope),
+            Why::Failed(kind) => kind.unwrap_or(ErrorKind::Failed),
+        });
+        error.0.scope = Some(name.into());
+        error.0.labels = labels.clone();
+        error.0.elapsed = Some(elapsed);
+        error
+    }
+
+    /// An error as it leaves a scope, a task or a group. Backstay's own is told where it was; any other
+    /// becomes the source of one that is of the same kind as what of backstay's it has inside.
+    pub(crate) fn leaving(error: BoxError, name: &str, labels: &Labels, elapsed: Duration) -> Self {
+        let mut error = match error.downcast::<Self>() {
+            Ok(own) => *own,
+            Err(other) => Self::around(other, elapsed),
+        };
+        error.0.scope = Some(match &error.0.scope {
+            Some(inner) => format!("{name} > {inner}").into(),
+            None => name.into(),
+        });
+        error.0.labels.inherit(labels);
+        error
+    }
+
+    fn around(other: BoxError, elapsed: Duration) -> Self {
+        let mut error = match Self::find(&*other) {
+            Some(Self(known)) => Self(Box::new(Inner {
+                kind: known.kind,
+                call: known.call.clone(),
+                scope: known.scope.clone(),
+                labels: known.labels.clone(),
+                target: known.target.clone(),
+                phase: known.phase,
+                limit: known.limit,
+                elapsed: known.elapsed,
+                upstream: known.upstream.clone(),
+                source: None,
+            })),
+            None => Self::new(ErrorKind::Failed),
+        };
+        error.0.elapsed.get_or_insert(elapsed);
+        error.with_source(other)
+    }
+
+    /// The one line, for who prints the sources too.
+    pub(crate) fn line(&self) -> impl fmt::Display {
+        display::Line(self)
+    }
+
+    /// What happened, without where, how long and what to do.
+    pub(crate) fn what(&self) -> impl fmt::Display {
+        display::What(self)
+    }
+
+    pub(crate) fn with_limit(mut self, limit: Option<Duration>) -> Self {
+        self.0.limit = limit;
+        self
+    }
+
     /// When all targets failed it is the first one's answer that is returned, and not that of the last
     /// attempt.
     pub(crate) fn at_target_that_answered(mut self, status: StatusCode) -> Self {
@@ -235,6 +317,7 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
             .field("kind", &self.0.kind)
+            .field("scope", &self.0.scope)
             .field("target", &self.0.target)
             .field("phase", &self.0.phase)
             .field("limit", &self.0.limit)

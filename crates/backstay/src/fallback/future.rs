@@ -249,7 +249,7 @@ where
     fn poll_waiting(&mut self, cx: &mut Context<'_>, call: &Call) -> Poll<Step<B, R>> {
         Poll::Ready(match &mut self.stage {
             Stage::Start(request) => {
-                call.adopt_ambient_deadline();
+                call.adopt_ambient();
                 match request.take() {
                     Some(request) => self.start(call, request),
                     None => return Poll::Pending,

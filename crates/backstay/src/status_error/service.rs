@@ -60,6 +60,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let call = Call::find_or_begin(&mut request);
+        call.adopt_ambient_if_outermost();
         StatusErrorFuture::new(self.inner.call(request), call)
     }
 }

@@ -53,6 +53,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let call = Call::find_or_begin(&mut request);
+        call.adopt_ambient_if_outermost();
         let of_request = request.extensions().get::<Timeouts>().copied();
         if of_request.is_some_and(|of_request| of_request.check().is_err()) {
             let problem = ErrorKind::Request(RequestProblem::ZeroDuration);

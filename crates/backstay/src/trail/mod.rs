@@ -54,6 +54,11 @@ impl Trail {
         self.0.with_state(|state| state.trail.passed_over.clone())
     }
 
+    /// Whether no target was tried or passed over.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.attempts().is_empty() && self.passed_over().is_empty()
+    }
+
     /// When the call began.
     pub fn started(&self) -> Instant {
         self.0.started()
