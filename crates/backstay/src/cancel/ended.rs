@@ -34,6 +34,8 @@ pub enum Why {
     Deadline,
     /// It failed. `None` for an error that is not backstay's own.
     Failed(Option<ErrorKind>),
+    /// A drain's grace period was over.
+    Shutdown,
 }
 
 // === impl Why ===
@@ -44,8 +46,8 @@ impl Why {
         matches!(self, Self::Complete)
     }
 
-    /// Whether somebody wanted the call to end: the caller or a token.
+    /// Whether somebody wanted the call to end: the caller, a token or a drain.
     pub const fn is_cancelled(self) -> bool {
-        matches!(self, Self::Dropped | Self::Token)
+        matches!(self, Self::Dropped | Self::Token | Self::Shutdown)
     }
 }

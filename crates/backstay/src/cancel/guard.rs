@@ -1,8 +1,14 @@
 //! What makes it exactly once.
 
-use super::{Ended, Why, hooks::Shared};
+use super::{
+    Ended, Why,
+    counts::{Counts, Running},
+    hooks::Shared,
+    turn::Turn,
+};
 use crate::{
-    call::{Held, Over},
+    call::{Call, Held, Over},
+    drain,
     error::{Cancellation, Error, ErrorKind},
     observe::Signals,
 };
@@ -12,11 +18,25 @@ use tokio::{runtime::Handle, time::Instant};
 /// Owned by the future, then by the body. Whoever ends the call consumes it; its drop is the end that
 /// nobody announced.
 pub(super) struct Guard {
-    shared: Arc<Shared>,
+    end: End,
     call: Option<Held>,
+    /// Where a drain watches: it may have run the hooks from the record.
+    turn: Option<Arc<Turn>>,
+}
+
+/// How one layer ends a call.
+#[derive(Clone)]
+struct End {
+    shared: Arc<Shared>,
     runtime: Option<Handle>,
     /// The layer is outside of any attempt: its end is the call's.
     whole: bool,
+}
+
+/// What the record of a call keeps, so that a drain can run the hooks of a call that nobody polls.
+pub(crate) struct Standby {
+    end: End,
+    turn: Arc<Turn>,
 }
 
 // === impl Guard ===
@@ -24,12 +44,27 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(shared: Arc<Shared>, call: Held) -> Self {
         shared.call_began();
-        Self {
+        let end = End {
             shared,
-            whole: call.attempt() == 0,
-            call: Some(call),
             // The one that the call was made on: a drop may happen anywhere.
             runtime: Handle::try_current().ok(),
+            whole: call.attempt() == 0,
+        };
+        if let Some(around) = drain::around() {
+            call.watch(&around);
+        }
+        let turn = (call.is_watched() && !end.shared.is_deaf()).then(|| {
+            let turn = Arc::new(Turn::new());
+            call.stand_by(Standby {
+                end: end.clone(),
+                turn: turn.clone(),
+            });
+            turn
+        });
+        Self {
+            end,
+            call: Some(call),
+            turn,
         }
     }
 
@@ -45,8 +80,12 @@ impl Guard {
 
     /// Says why what is inside is about to be dropped.
     pub(super) fn is_dropped(&self) {
-        if let Some(call) = self.call.as_ref().filter(|_| self.whole) {
-            call.set_over(Over::Cancelled);
+        if let Some(call) = self.call.as_ref().filter(|_| self.end.whole) {
+            call.set_over(if drain::shuts_down() {
+                Over::Shutdown
+            } else {
+                Over::Cancelled
+            });
         }
     }
 
@@ -60,6 +99,7 @@ impl Guard {
             Some(ErrorKind::Deadline) => Why::Deadline,
             Some(ErrorKind::Cancelled(Cancellation::Token)) => Why::Token,
             Some(ErrorKind::Cancelled(Cancellation::Dropped)) => Why::Dropped,
+            Some(ErrorKind::Cancelled(Cancellation::Shutdown)) => Why::Shutdown,
             kind => Why::Failed(kind),
         });
     }
@@ -73,23 +113,18 @@ impl Guard {
     }
 
     fn end(&mut self, why: Why) {
-        if let Some(call) = self.call.take() {
-            if self.whole {
-                call.end(Instant::now());
-            }
-            if !self.shared.is_silent(why) {
-                let ended = Ended {
-                    why,
-                    phase: call.phase(),
-                    labels: call.labels(),
-                    trail: call.trail(),
-                };
-                // Let go of the call first: what a hook sees is final.
-                drop(call);
-                self.shared.call_ended(&ended, self.runtime.as_ref());
-            } else {
-                self.shared.call_ended_silently();
-            }
+        let Some(call) = self.call.take() else {
+            return;
+        };
+        let Some(turn) = self.turn.take() else {
+            return self.end.run(call, why, &[]);
+        };
+        let watchers = call.watchers();
+        // Before the turn is taken: a drain that finds it taken waits for what is started here.
+        let _ending = Running::new(watchers.clone());
+        call.stand_down(|standby| Arc::ptr_eq(&standby.turn, &turn));
+        if turn.take() {
+            self.end.run(call, why, &watchers);
         }
     }
 }
@@ -97,7 +132,11 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.is_dropped();
-        self.end(Why::Dropped);
+        let by_drain = |call: &Held| call.over() == Some(Over::Shutdown);
+        self.end(match &self.call {
+            Some(call) if by_drain(call) => Why::Shutdown,
+            _ => Why::Dropped,
+        });
     }
 }
 
@@ -106,5 +145,42 @@ impl fmt::Debug for Guard {
         f.debug_struct("Guard")
             .field("call", &self.call)
             .finish_non_exhaustive()
+    }
+}
+
+// === impl End ===
+
+impl End {
+    /// `call` is a handle of any kind: it is let go of before the hooks run, so that what they see is
+    /// final.
+    fn run<C: AsRef<Call>>(&self, held: C, why: Why, watchers: &[Arc<Counts>]) {
+        let call = held.as_ref();
+        if self.whole {
+            call.end(Instant::now());
+        }
+        if self.shared.is_silent(why) {
+            self.shared.call_ended_silently();
+            return;
+        }
+        let ended = Ended {
+            why,
+            phase: call.phase(),
+            labels: call.labels(),
+            trail: call.trail(),
+        };
+        drop(held);
+        self.shared
+            .call_ended(&ended, self.runtime.as_ref(), watchers);
+    }
+}
+
+// === impl Standby ===
+
+impl Standby {
+    /// Runs the hooks from the record, unless the call has just ended by itself.
+    pub(crate) fn shut_down(self, call: &Call, watchers: &[Arc<Counts>]) {
+        if self.turn.take() {
+            self.end.run(call, Why::Shutdown, watchers);
+        }
     }
 }

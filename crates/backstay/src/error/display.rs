@@ -43,6 +43,9 @@ fn what(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         },
         ErrorKind::Cancelled(Cancellation::Dropped) => f.write_str("cancelled: the caller left"),
         ErrorKind::Cancelled(Cancellation::Token) => f.write_str("cancelled by its token"),
+        ErrorKind::Cancelled(Cancellation::Shutdown) => {
+            f.write_str("cancelled: shutting down, and the grace period was over")
+        }
         ErrorKind::Truncated => f.write_str("the answer was truncated"),
         ErrorKind::Empty => f.write_str("the answer was empty"),
         ErrorKind::InBand(class) => {
@@ -51,6 +54,7 @@ fn what(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ErrorKind::Status(status) => write!(f, "upstream answered {status}"),
         ErrorKind::Transport => f.write_str("sending or receiving failed"),
         ErrorKind::Request(problem) => f.write_str(problem.as_str()),
+        ErrorKind::Draining => f.write_str("refused: shutting down"),
     }
 }
 
@@ -83,6 +87,7 @@ fn remedy(kind: ErrorKind) -> Option<&'static str> {
             "the upstream closed early; hold the answer to its end (`Commit::End`) to fall over on this"
         }
         ErrorKind::Request(problem) => problem.remedy(),
+        ErrorKind::Draining => "nothing was sent: send it to another instance",
         ErrorKind::Cancelled(_)
         | ErrorKind::InBand(_)
         | ErrorKind::Status(_)

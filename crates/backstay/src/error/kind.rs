@@ -26,6 +26,8 @@ pub enum ErrorKind {
     Transport,
     /// The request cannot be sent as it is, and was not.
     Request(RequestProblem),
+    /// A [drain](crate::drain) lets nothing new begin. Nothing was sent.
+    Draining,
 }
 
 /// Why a call was cancelled.
@@ -36,6 +38,8 @@ pub enum Cancellation {
     Dropped,
     /// The cancellation token of the call fired.
     Token,
+    /// The grace period of a [drain](crate::drain) was over.
+    Shutdown,
 }
 
 /// What is wrong with a request.

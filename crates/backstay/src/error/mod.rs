@@ -203,6 +203,13 @@ impl Error {
         error
     }
 
+    /// Nothing of the call was sent, and there is no record of it.
+    pub(crate) fn draining(labels: Labels) -> Self {
+        let mut error = Self::new(ErrorKind::Draining);
+        error.0.labels = labels;
+        error
+    }
+
     /// When all targets failed it is the first one's answer that is returned, and not that of the last
     /// attempt.
     pub(crate) fn at_target_that_answered(mut self, status: StatusCode) -> Self {
