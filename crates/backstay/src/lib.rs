@@ -51,6 +51,8 @@
 //! | [`fallback`] | retry, other models, other providers, before commit | 6 |
 //! | [`timeout`] | the clocks of each attempt | 7, right around the client |
 //!
+//! Many calls at once, a window of them in flight: [`batch`].
+//!
 //! Errors are [`BoxError`], as tower has it; what backstay itself reports is an [`Error`] that
 //! [`Error::find`] finds at any depth. The [`Trail`] of a call, in each response's extensions and in each
 //! error, tells of every attempt. A [`Call`] in the request's extensions lets inner layers and the client
@@ -74,6 +76,7 @@ mod observe;
 mod ready_call;
 mod spoken;
 
+pub mod batch;
 pub mod body;
 pub mod call;
 pub mod cancel;

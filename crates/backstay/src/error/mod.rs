@@ -227,6 +227,12 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_times(mut self, limit: Option<Duration>, elapsed: Duration) -> Self {
+        self.0.limit = limit;
+        self.0.elapsed = Some(elapsed);
+        self
+    }
+
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.0.source = Some(source.into());
         self
