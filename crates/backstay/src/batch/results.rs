@@ -96,6 +96,10 @@ where
     E: Into<BoxError>,
 {
     /// The next result; `None` at the end of the batch.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "the async one, as streams have it"
+    )]
     pub fn next(&mut self) -> Next<'_, Self>
     where
         Self: Unpin,

@@ -79,6 +79,7 @@ impl<S> Batch<S> {
     /// # Errors
     ///
     /// [`BuildError::Zero`] for an empty window, [`BuildError::ZeroDuration`] for a budget of zero.
+    #[allow(clippy::type_complexity, reason = "each part is the caller's")]
     pub fn run<B, I, M, T, O, E>(
         self,
         requests: I,
