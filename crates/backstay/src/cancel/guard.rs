@@ -119,10 +119,16 @@ impl Guard {
         let Some(turn) = self.turn.take() else {
             return self.end.run(call, why, &[]);
         };
+        call.stand_down(|standby| Arc::ptr_eq(&standby.turn, &turn));
+        if self.end.shared.is_silent(why) {
+            if turn.take() {
+                self.end.run(call, why, &[]);
+            }
+            return;
+        }
         let watchers = call.watchers();
         // Before the turn is taken: a drain that finds it taken waits for what is started here.
         let _ending = Running::new(watchers.clone());
-        call.stand_down(|standby| Arc::ptr_eq(&standby.turn, &turn));
         if turn.take() {
             self.end.run(call, why, &watchers);
         }

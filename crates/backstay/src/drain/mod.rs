@@ -74,11 +74,12 @@
 //! # Cost and order
 //!
 //! Outermost: it makes the call's record then, and the cancel layers inside put their hooks where it finds
-//! them. No task for a call, and one for the whole drain once it has begun. A call costs two atomic
-//! additions, a list of its drains and one of its hooks in its record, and per cancel layer the word that
-//! makes it exactly once; when it is pending for the first time, or has a body to hand out, a place
-//! in the drain's list, which is in 16 parts, each behind a lock that is held for one insertion. A
-//! frame costs one atomic load.
+//! them. No task for a call, and one for the whole drain once it has begun. A call costs two additions to
+//! one atomic word that all calls of the drain share, and four allocations with one cancel layer inside
+//! (`backstay-bench allocations`): the list of drains and the list of hooks in its record, the word that
+//! makes a hook exactly once, and a place in the drain's list. That place is made when the call is pending
+//! for the first time, or has a body to hand out; the list is in 16 parts, each behind a lock that is held
+//! for one insertion or removal. A frame costs one atomic load.
 //!
 //! `poll_ready` is the inner service's; once the drain has begun it is ready, so that a caller who
 //! comes then is refused at once. On drop what is inside is dropped, and the call counts as cancelled.
