@@ -4,6 +4,7 @@ use crate::{
     cancel::{CancelLayer, Ended},
     deadline::DeadlineLayer,
     degraded::{DegradedLayer, Substitute},
+    drain::{Drain, DrainLayer},
     error::BuildError,
     fallback::{FallbackLayer, Targets},
     status_error::StatusErrorLayer,
@@ -34,6 +35,9 @@ use tower::{ServiceBuilder, layer::util::Stack};
 /// # }
 /// ```
 pub trait ServiceBuilderExt<L>: sealed::Sealed<L> + Sized {
+    /// Lets a drain wait for the calls, and end them. See [`drain`](crate::drain).
+    fn drain(self, drain: &Drain) -> ServiceBuilder<Stack<DrainLayer, L>>;
+
     /// Runs a hook when a call is cancelled or fails. See [`cancel`](crate::cancel).
     fn on_cancel<F, T>(self, hook: F) -> ServiceBuilder<Stack<CancelLayer, L>>
     where
@@ -78,6 +82,10 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed<L> + Sized {
 }
 
 impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
+    fn drain(self, drain: &Drain) -> ServiceBuilder<Stack<DrainLayer, L>> {
+        self.layer(drain.layer())
+    }
+
     fn on_cancel<F, T>(self, hook: F) -> ServiceBuilder<Stack<CancelLayer, L>>
     where
         F: Fn(Ended) -> T + Send + Sync + 'static,

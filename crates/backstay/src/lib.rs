@@ -43,12 +43,15 @@
 //!
 //! | layer | what it does | place, from the outside |
 //! |---|---|---|
-//! | [`cancel`] | hooks exactly once, observers of every end, tokens | 1 |
-//! | [`degraded`] | an answer of the user's in place of a failure | 2 |
-//! | [`status_error`] | an error in place of a status outside of 2xx | 3 |
-//! | [`deadline`] | one instant over readiness, attempts, waits and body | 4 |
-//! | [`fallback`] | retry, other models, other providers, before commit | 5 |
-//! | [`timeout`] | the clocks of each attempt | 6, right around the client |
+//! | [`drain`] | refuses, waits for, then cancels calls, for an orderly end | 1 |
+//! | [`cancel`] | hooks exactly once, observers of every end, tokens | 2 |
+//! | [`degraded`] | an answer of the user's in place of a failure | 3 |
+//! | [`status_error`] | an error in place of a status outside of 2xx | 4 |
+//! | [`deadline`] | one instant over readiness, attempts, waits and body | 5 |
+//! | [`fallback`] | retry, other models, other providers, before commit | 6 |
+//! | [`timeout`] | the clocks of each attempt | 7, right around the client |
+//!
+//! Many calls at once, a window of them in flight: [`batch`].
 //!
 //! And around the calls of a workflow:
 //!
@@ -67,6 +70,7 @@
 //! | feature | what it adds | default |
 //! |---|---|---|
 //! | `hyper` | reads errors of hyper and hyper-util: was the request sent? Turn it on with a hyper client | no |
+//! | `signal` | `Drain::on_signals`: SIGTERM and SIGINT begin a drain | no |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -79,11 +83,13 @@ mod builder_ext;
 mod observe;
 mod ready_call;
 
+pub mod batch;
 pub mod body;
 pub mod call;
 pub mod cancel;
 pub mod deadline;
 pub mod degraded;
+pub mod drain;
 pub mod error;
 pub mod fallback;
 pub mod group;

@@ -2,7 +2,7 @@
 
 use super::{BACKSTAY, CALL, CONNECT, FIRST_TOKEN, HEADERS, IDLE, RETRIES};
 use crate::{case::Prompt, subject::Subject, upstream::Upstream};
-use backstay::{Body, ServiceBuilderExt, Timeouts, cancel::Ended, fallback::Targets};
+use backstay::{Body, ServiceBuilderExt, Timeouts, cancel::Ended, drain::Drain, fallback::Targets};
 use std::{
     future::{Ready, ready},
     hint::black_box,
@@ -50,11 +50,19 @@ pub(super) fn layer_by_layer(
         .fallback(targets())?
         .timeouts(timeouts())?
         .service(upstream.clone());
+    let drain = ServiceBuilder::new()
+        .drain(&Drain::new())
+        .on_cancel(hook)
+        .deadline(CALL)?
+        .fallback(targets())?
+        .timeouts(timeouts())?
+        .service(upstream.clone());
     Ok(vec![
         Subject::new::<_, Body, _>("timeouts", runtime, prompt, timeouts_only),
         Subject::new::<_, Body, _>("fallback", runtime, prompt, fallback),
         Subject::new::<_, Body, _>("deadline", runtime, prompt, deadline),
         Subject::new::<_, Body, _>("on_cancel", runtime, prompt, on_cancel),
+        Subject::new::<_, Body, _>("drain", runtime, prompt, drain),
     ])
 }
 

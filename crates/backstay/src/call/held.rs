@@ -63,6 +63,12 @@ impl Deref for Held {
     }
 }
 
+impl AsRef<Call> for Held {
+    fn as_ref(&self) -> &Call {
+        &self.call
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         if self.outermost {

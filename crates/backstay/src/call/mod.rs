@@ -34,6 +34,7 @@ pub(crate) use self::{face::Moment, held::Held};
 use self::{face::Face, instant::AtomicInstant};
 use crate::{
     ambient::Ambient,
+    cancel::{Counts, Standby},
     deadline::Deadline,
     observe::{SharedSignals, Signals},
     timeout::Timeouts,
@@ -45,7 +46,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
 use tokio::time::{Duration, Instant};
@@ -71,6 +72,7 @@ struct Record {
     claims: AtomicU8,
     stream: AtomicU8,
     attempts: AtomicU32,
+    watched: AtomicBool,
     signals: SharedSignals,
     face: Face,
     state: Mutex<State>,
@@ -88,6 +90,10 @@ pub(crate) struct State {
     /// The in-band error that the observer of the attempt's body saw.
     pub(crate) in_band: Option<Failure>,
     pub(crate) provider_response_id: Option<Box<str>>,
+    /// The hook counts of the drains that the call runs under.
+    watchers: Vec<Arc<Counts>>,
+    /// Hooks that these drains can run, should nobody poll the call.
+    standby: Vec<Standby>,
 }
 
 /// Why a call is over although its answer did not end.
@@ -99,6 +105,8 @@ pub(crate) enum Over {
     Cancelled,
     /// It ended: nothing more will be written to the record.
     Ended,
+    /// The grace period of a drain was over.
+    Shutdown,
 }
 
 /// What one layer does for an attempt so that the next layer out need not.
@@ -195,6 +203,7 @@ impl Call {
             claims: AtomicU8::new(0),
             stream: AtomicU8::new(0),
             attempts: AtomicU32::new(0),
+            watched: AtomicBool::new(false),
             signals: SharedSignals::default(),
             face: Face::new(),
             state: Mutex::new(State::default()),
@@ -233,6 +242,7 @@ impl Call {
             1 => Some(Over::Deadline),
             2 => Some(Over::Cancelled),
             3 => Some(Over::Ended),
+            4 => Some(Over::Shutdown),
             _ => None,
         }
     }
@@ -244,6 +254,7 @@ impl Call {
             Over::Deadline => 1,
             Over::Cancelled => 2,
             Over::Ended => 3,
+            Over::Shutdown => 4,
         };
         if over == Over::Ended {
             self.0.over.store(value, Relaxed);
@@ -389,6 +400,51 @@ impl Call {
         }
     }
 
+    /// A drain counts the hooks of this call from now on, and may run them.
+    pub(crate) fn watch(&self, counts: &Arc<Counts>) {
+        let mut state = self.0.state.lock();
+        if !state
+            .watchers
+            .iter()
+            .any(|known| Arc::ptr_eq(known, counts))
+        {
+            state.watchers.push(counts.clone());
+        }
+        self.0.watched.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.0.watched.load(Relaxed)
+    }
+
+    pub(crate) fn watchers(&self) -> Vec<Arc<Counts>> {
+        self.0.state.lock().watchers.clone()
+    }
+
+    pub(crate) fn stand_by(&self, standby: Standby) {
+        self.0.state.lock().standby.push(standby);
+    }
+
+    /// Forgets hooks whose layer has ended: a trail that is kept keeps nothing else alive.
+    pub(crate) fn stand_down(&self, is_over: impl Fn(&Standby) -> bool) {
+        let mut state = self.0.state.lock();
+        let over = state.standby.iter().position(is_over);
+        let over = over.map(|at| state.standby.swap_remove(at));
+        // The user's code is in there, and may be dropped with it.
+        drop(state);
+        drop(over);
+    }
+
+    /// Runs the hooks of a call that nobody polls. Its attempt may still be under way.
+    pub(crate) fn shut_down(&self) {
+        self.set_over(Over::Shutdown);
+        let standby = std::mem::take(&mut self.0.state.lock().standby);
+        let watchers = self.watchers();
+        for standby in standby {
+            standby.shut_down(self, &watchers);
+        }
+    }
+
     pub(crate) fn with_state<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         f(&mut self.0.state.lock())
     }
@@ -399,6 +455,12 @@ impl Call {
             self.0.face.write_to(attempt, self.0.started);
             f(attempt);
         }
+    }
+}
+
+impl AsRef<Self> for Call {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 

@@ -34,7 +34,7 @@ pub enum Why {
     Deadline,
     /// It failed. `None` for an error that is not backstay's own.
     Failed(Option<ErrorKind>),
-    /// A drain's grace was over.
+    /// A drain's grace period was over.
     Shutdown,
     /// The scope that it was made in ended first.
     Scope,

@@ -1,9 +1,16 @@
 //! What makes it exactly once.
 
-use super::{Ended, Why, hooks::Shared, token::Tokens};
+use super::{
+    Ended, Why,
+    counts::{Counts, Running},
+    hooks::Shared,
+    token::Tokens,
+    turn::Turn,
+};
 use crate::{
     ambient::Ambient,
-    call::{Held, Over},
+    call::{Call, Held, Over},
+    drain,
     error::{Cancellation, Error},
     observe::Signals,
     scope::Core,
@@ -14,13 +21,27 @@ use tokio::{runtime::Handle, time::Instant};
 /// Owned by the future, then by the body. Whoever ends the call consumes it; its drop is the end that
 /// nobody announced.
 pub(super) struct Guard {
-    shared: Arc<Shared>,
+    end: End,
     call: Option<Held>,
-    runtime: Option<Handle>,
+    /// Where a drain watches: it may have run the hooks from the record.
+    turn: Option<Arc<Turn>>,
     /// The scope that the call was made in.
     scope: Option<Arc<Core>>,
+}
+
+/// How one layer ends a call.
+#[derive(Clone)]
+struct End {
+    shared: Arc<Shared>,
+    runtime: Option<Handle>,
     /// The layer is outside of any attempt: its end is the call's.
     whole: bool,
+}
+
+/// What the record of a call keeps, so that a drain can run the hooks of a call that nobody polls.
+pub(crate) struct Standby {
+    end: End,
+    turn: Arc<Turn>,
 }
 
 // === impl Guard ===
@@ -28,12 +49,27 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(shared: Arc<Shared>, call: Held) -> Self {
         shared.call_began();
-        Self {
+        let end = End {
             shared,
-            whole: call.attempt() == 0,
-            call: Some(call),
             // The one that the call was made on: a drop may happen anywhere.
             runtime: Handle::try_current().ok(),
+            whole: call.attempt() == 0,
+        };
+        if let Some(around) = drain::around() {
+            call.watch(&around);
+        }
+        let turn = (call.is_watched() && !end.shared.is_deaf()).then(|| {
+            let turn = Arc::new(Turn::new());
+            call.stand_by(Standby {
+                end: end.clone(),
+                turn: turn.clone(),
+            });
+            turn
+        });
+        Self {
+            end,
+            call: Some(call),
+            turn,
             scope: None,
         }
     }
@@ -69,9 +105,11 @@ impl Guard {
 
     /// Says why what is inside is about to be dropped.
     pub(super) fn is_dropped(&self) {
-        if let Some(call) = self.call.as_ref().filter(|_| self.whole) {
+        if let Some(call) = self.call.as_ref().filter(|_| self.end.whole) {
             call.set_over(match self.cut_off() {
                 Some(Why::Deadline) => Over::Deadline,
+                Some(Why::Shutdown) => Over::Shutdown,
+                _ if drain::shuts_down() => Over::Shutdown,
                 _ => Over::Cancelled,
             });
         }
@@ -85,8 +123,8 @@ impl Guard {
         self.end(Why::of(Error::find(error).map(Error::kind)));
     }
 
-    /// The error for the caller, when a token or the scope's end was seen; hooks and observers run once what is inside has been dropped, because
-    /// the trail is complete only then.
+    /// The error for the caller, when a token or the scope's end was seen; hooks and observers run once what
+    /// is inside has been dropped, because the trail is complete only then.
     pub(super) fn token_fired(&self) -> Option<Error> {
         let call = self.call.as_ref()?;
         self.is_dropped();
@@ -101,23 +139,24 @@ impl Guard {
     }
 
     fn end(&mut self, why: Why) {
-        if let Some(call) = self.call.take() {
-            if self.whole {
-                call.end(Instant::now());
+        let Some(call) = self.call.take() else {
+            return;
+        };
+        let Some(turn) = self.turn.take() else {
+            return self.end.run(call, why, &[]);
+        };
+        call.stand_down(|standby| Arc::ptr_eq(&standby.turn, &turn));
+        if self.end.shared.is_silent(why) {
+            if turn.take() {
+                self.end.run(call, why, &[]);
             }
-            if !self.shared.is_silent(why) {
-                let ended = Ended {
-                    why,
-                    phase: call.phase(),
-                    labels: call.labels(),
-                    trail: call.trail(),
-                };
-                // Let go of the call first: what a hook sees is final.
-                drop(call);
-                self.shared.call_ended(&ended, self.runtime.as_ref());
-            } else {
-                self.shared.call_ended_silently();
-            }
+            return;
+        }
+        let watchers = call.watchers();
+        // Before the turn is taken: a drain that finds it taken waits for what is started here.
+        let _ending = Running::new(watchers.clone());
+        if turn.take() {
+            self.end.run(call, why, &watchers);
         }
     }
 }
@@ -125,7 +164,11 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.is_dropped();
-        self.end(self.cut_off().unwrap_or(Why::Dropped));
+        let by_drain = |call: &Held| call.over() == Some(Over::Shutdown);
+        self.end(match &self.call {
+            Some(call) if by_drain(call) => Why::Shutdown,
+            _ => self.cut_off().unwrap_or(Why::Dropped),
+        });
     }
 }
 
@@ -134,5 +177,42 @@ impl fmt::Debug for Guard {
         f.debug_struct("Guard")
             .field("call", &self.call)
             .finish_non_exhaustive()
+    }
+}
+
+// === impl End ===
+
+impl End {
+    /// `call` is a handle of any kind: it is let go of before the hooks run, so that what they see is
+    /// final.
+    fn run<C: AsRef<Call>>(&self, held: C, why: Why, watchers: &[Arc<Counts>]) {
+        let call = held.as_ref();
+        if self.whole {
+            call.end(Instant::now());
+        }
+        if self.shared.is_silent(why) {
+            self.shared.call_ended_silently();
+            return;
+        }
+        let ended = Ended {
+            why,
+            phase: call.phase(),
+            labels: call.labels(),
+            trail: call.trail(),
+        };
+        drop(held);
+        self.shared
+            .call_ended(&ended, self.runtime.as_ref(), watchers);
+    }
+}
+
+// === impl Standby ===
+
+impl Standby {
+    /// Runs the hooks from the record, unless the call has just ended by itself.
+    pub(crate) fn shut_down(self, call: &Call, watchers: &[Arc<Counts>]) {
+        if self.turn.take() {
+            self.end.run(call, Why::Shutdown, watchers);
+        }
     }
 }

@@ -1,6 +1,10 @@
-//! Running hooks, counting them, waiting for them.
+//! The hooks and observers of a layer.
 
-use super::{Ended, Why};
+use super::{
+    Ended, Why,
+    counts::{Counts, HookCounts, Running},
+    run::Run,
+};
 use crate::error::BuildError;
 use std::{
     fmt,
@@ -11,11 +15,10 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll},
 };
 use tokio::{
     runtime::Handle,
-    sync::Notify,
+    sync::Semaphore,
     time::{Duration, timeout},
 };
 
@@ -29,75 +32,61 @@ pub(super) type Hook = Arc<dyn Fn(Ended) -> Pin<Box<dyn Future<Output = ()> + Se
 pub(super) type Observe = Arc<dyn Fn(&Ended) + Send + Sync>;
 
 /// What the clones of a service share.
-#[derive(Default)]
 pub(super) struct Shared {
     pub(super) hooks: Vec<Hook>,
     pub(super) observers: Vec<Observe>,
-    pub(super) limit: Option<Duration>,
-    pub(super) counts: Arc<Counts>,
-}
-
-/// Outlives the service while hooks run.
-#[derive(Default)]
-pub(super) struct Counts {
-    in_flight: AtomicUsize,
-    running: AtomicUsize,
-    finished: AtomicUsize,
-    timed_out: AtomicUsize,
-    panicked: AtomicUsize,
-    lost: AtomicUsize,
-    idle: Notify,
+    pub(super) limit: Duration,
+    at_once: Arc<Semaphore>,
+    in_flight: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
 }
 
 /// How long a hook may run, unless the layer says otherwise.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(5);
+/// How many hooks of a layer run at the same time, unless it says otherwise.
+const DEFAULT_AT_ONCE: usize = 64;
 
 // === impl Hooks ===
 
 impl Hooks {
     /// Calls that have not ended.
     pub fn in_flight(&self) -> usize {
-        self.0.counts.in_flight.load(Relaxed)
+        self.0.in_flight.load(Relaxed)
+    }
+
+    /// What became of the hooks that were started.
+    pub fn counts(&self) -> HookCounts {
+        self.0.counts.read()
     }
 
     /// Hooks that run now, or are about to.
     pub fn running(&self) -> usize {
-        self.0.counts.running.load(Relaxed)
+        self.counts().running
     }
 
     /// Hooks that came to their end.
     pub fn finished(&self) -> usize {
-        self.0.counts.finished.load(Relaxed)
+        self.counts().finished
     }
 
     /// Hooks that were ended by their time limit.
     pub fn timed_out(&self) -> usize {
-        self.0.counts.timed_out.load(Relaxed)
+        self.counts().timed_out
     }
 
     /// Hooks that panicked.
     pub fn panicked(&self) -> usize {
-        self.0.counts.panicked.load(Relaxed)
+        self.counts().panicked
     }
 
     /// Hooks that could not run, or not to their end, because their runtime was gone.
     pub fn lost(&self) -> usize {
-        self.0.counts.lost.load(Relaxed)
+        self.counts().lost
     }
 
     /// Waits until no hook runs, for so long at most. False when some still do.
     pub async fn wait(&self, most: Duration) -> bool {
-        let counts = &self.0.counts;
-        let idle = async {
-            loop {
-                let notified = counts.idle.notified();
-                if counts.running.load(Relaxed) == 0 {
-                    return;
-                }
-                notified.await;
-            }
-        };
-        timeout(most, idle).await.is_ok()
+        timeout(most, self.0.counts.idle()).await.is_ok()
     }
 }
 
@@ -105,11 +94,7 @@ impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hooks")
             .field("in_flight", &self.in_flight())
-            .field("running", &self.running())
-            .field("finished", &self.finished())
-            .field("timed_out", &self.timed_out())
-            .field("panicked", &self.panicked())
-            .field("lost", &self.lost())
+            .field("counts", &self.counts())
             .finish()
     }
 }
@@ -117,11 +102,14 @@ impl fmt::Debug for Hooks {
 // === impl Shared ===
 
 impl Shared {
+    /// The same counts, for a layer that is changed.
     pub(super) fn copy(&self) -> Self {
         Self {
             hooks: self.hooks.clone(),
             observers: self.observers.clone(),
             limit: self.limit,
+            at_once: self.at_once.clone(),
+            in_flight: self.in_flight.clone(),
             counts: self.counts.clone(),
         }
     }
@@ -135,8 +123,23 @@ impl Shared {
         Ok(limit)
     }
 
+    pub(super) fn set_at_once(&mut self, hooks: usize) -> Result<(), BuildError> {
+        if hooks == 0 {
+            return Err(BuildError::Zero {
+                setting: "hooks_at_once",
+            });
+        }
+        self.at_once = Arc::new(Semaphore::new(hooks.min(Semaphore::MAX_PERMITS)));
+        Ok(())
+    }
+
     pub(super) fn call_began(&self) {
-        self.counts.in_flight.fetch_add(1, Relaxed);
+        self.in_flight.fetch_add(1, Relaxed);
+    }
+
+    /// Whether nobody wants to know of any end.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.observers.is_empty() && self.hooks.is_empty()
     }
 
     /// Whether nobody wants to know of such an end.
@@ -145,11 +148,16 @@ impl Shared {
     }
 
     pub(super) fn call_ended_silently(&self) {
-        self.counts.in_flight.fetch_sub(1, Relaxed);
+        self.in_flight.fetch_sub(1, Relaxed);
     }
 
-    /// Tells the observers, and starts the hooks unless the call is complete.
-    pub(super) fn call_ended(&self, ended: &Ended, runtime: Option<&Handle>) {
+    /// Tells the observers, and starts the hooks unless the call is complete. `watchers` count them too.
+    pub(super) fn call_ended(
+        &self,
+        ended: &Ended,
+        runtime: Option<&Handle>,
+        watchers: &[Arc<Counts>],
+    ) {
         for observe in &self.observers {
             // This may be a drop during a panic: a second panic would abort the process.
             if catch_unwind(AssertUnwindSafe(|| observe(ended))).is_err() {
@@ -158,21 +166,19 @@ impl Shared {
         }
         if !ended.why.is_complete() {
             for hook in &self.hooks {
-                self.start(hook.clone(), ended.clone(), runtime);
+                self.start(hook.clone(), ended.clone(), runtime, watchers);
             }
         }
         // Last: who waits for calls and then for hooks misses none.
-        self.counts.in_flight.fetch_sub(1, Relaxed);
+        self.in_flight.fetch_sub(1, Relaxed);
     }
 
-    fn start(&self, hook: Hook, ended: Ended, runtime: Option<&Handle>) {
-        self.counts.running.fetch_add(1, Relaxed);
-        let run = Running {
-            hook: Some((hook, ended)),
-            limit: self.limit.unwrap_or(DEFAULT_LIMIT),
-            counts: self.counts.clone(),
-            settled: false,
-        };
+    fn start(&self, hook: Hook, ended: Ended, runtime: Option<&Handle>, watchers: &[Arc<Counts>]) {
+        let mut counts = Vec::with_capacity(1 + watchers.len());
+        counts.push(self.counts.clone());
+        counts.extend_from_slice(watchers);
+        let running = Running::new(counts);
+        let run = Run::new(hook, ended, self.limit, self.at_once.clone(), running);
         match runtime {
             Some(runtime) => {
                 runtime.spawn(run.run());
@@ -187,81 +193,15 @@ impl Shared {
     }
 }
 
-/// One hook from its start to its settlement. Dropped before that, it is lost.
-struct Running {
-    hook: Option<(Hook, Ended)>,
-    limit: Duration,
-    counts: Arc<Counts>,
-    settled: bool,
-}
-
-// === impl Running ===
-
-impl Running {
-    async fn run(mut self) {
-        // The user's code is entered here, in the task, also where it makes the future.
-        let run = CatchPanic {
-            hook: self.hook.take(),
-            future: None,
-        };
-        let counter = match timeout(self.limit, run).await {
-            Ok(Ok(())) => &self.counts.finished,
-            Ok(Err(Panicked)) => {
-                tracing::error!("a cancellation hook panicked");
-                &self.counts.panicked
-            }
-            Err(_) => {
-                tracing::warn!(limit = ?self.limit, "a cancellation hook was ended by its time limit");
-                &self.counts.timed_out
-            }
-        };
-        counter.fetch_add(1, Relaxed);
-        self.settled = true;
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.counts.lost.fetch_add(1, Relaxed);
-            tracing::error!("a cancellation hook is lost: its runtime is gone");
-        }
-        if self.counts.running.fetch_sub(1, Relaxed) == 1 {
-            self.counts.idle.notify_waiters();
-        }
-    }
-}
-
-/// Makes and polls the user's future, and stops at its first panic.
-struct CatchPanic {
-    hook: Option<(Hook, Ended)>,
-    future: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-}
-
-struct Panicked;
-
-impl Future for CatchPanic {
-    type Output = Result<(), Panicked>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            if let Some((hook, ended)) = this.hook.take() {
-                this.future = Some(hook(ended));
-            }
-            match &mut this.future {
-                Some(future) => future.as_mut().poll(cx),
-                None => Poll::Ready(()),
-            }
-        }));
-        match polled {
-            Ok(polled) => polled.map(Ok),
-            Err(_) => {
-                // What panicked once is not polled again; its drop may panic too.
-                let future = this.future.take();
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
-                Poll::Ready(Err(Panicked))
-            }
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            hooks: Vec::new(),
+            observers: Vec::new(),
+            limit: DEFAULT_LIMIT,
+            at_once: Arc::new(Semaphore::new(DEFAULT_AT_ONCE)),
+            in_flight: Arc::default(),
+            counts: Arc::default(),
         }
     }
 }

@@ -52,14 +52,28 @@ impl CancelLayer {
         self.change(|shared| shared.observers.push(Arc::new(observer)))
     }
 
-    /// How long each hook may run. Default: 5 s.
+    /// How long each hook may run, counted from when it starts to. Default: 5 s.
     ///
     /// # Errors
     ///
     /// [`BuildError::ZeroDuration`].
     pub fn hook_timeout(self, limit: Duration) -> Result<Self, BuildError> {
         let limit = Shared::limit(limit)?;
-        Ok(self.change(|shared| shared.limit = Some(limit)))
+        Ok(self.change(|shared| shared.limit = limit))
+    }
+
+    /// How many hooks of this layer run at the same time; the others wait for their turn. Default: 64.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Zero`].
+    pub fn hooks_at_once(self, hooks: usize) -> Result<Self, BuildError> {
+        let mut shared = self.shared.copy();
+        shared.set_at_once(hooks)?;
+        Ok(Self {
+            shared: Arc::new(shared),
+            ..self
+        })
     }
 
     /// A token that cancels every call of this layer.

@@ -59,30 +59,41 @@
 //! # How hooks run
 //!
 //! Each once per call, in a task of its own on the runtime on which the call was made, under a time
-//! limit of its own, out of reach of what cancelled the call. A hook that panics harms nobody. One that
-//! can no longer run, because its runtime is gone, is counted as lost and logged. [`Hooks`] counts them
-//! and waits for them. Observers are synchronous, run where the call ends, and see every outcome; they
+//! limit of its own, out of reach of what cancelled the call. At most 64 of a layer run at the same time
+//! ([`CancelLayer::hooks_at_once`]); the others wait for their turn, each a task that holds what its hook
+//! is told, so that memory is bounded by the number of calls that were cancelled. The time limit counts from
+//! when a hook starts to run. A hook that hangs keeps its place until then; one that panics gives it up at
+//! once. One that can no longer run, because its runtime is gone, is counted as lost and logged.
+//! [`Hooks`] counts them and waits for them, and so does a [`drain`](crate::drain). Observers are synchronous, run where the call ends, and see every outcome; they
 //! must not block, and a panic of theirs is caught.
 //!
 //! # Cost and order
 //!
-//! No task on a call that completes. As the outermost layer it makes the call's record; a token costs a
-//! waiter on the heap, once something is waited for. Put it outermost, so that it sees the whole call.
+//! No task on a call that completes, and no lock that calls share; under a [`drain`](crate::drain) a word
+//! and an entry in the call's record for each layer with hooks. As the outermost layer it makes the
+//! call's record; a token costs a waiter on the heap, once something is waited for. Put it outermost, with
+//! only a drain around it, so that it sees the whole call.
 
 mod body;
+mod counts;
 mod ended;
 mod future;
 mod guard;
 mod hooks;
 mod layer;
+mod run;
 mod service;
 mod token;
+mod turn;
 
 pub use self::{
     body::CancelBody,
+    counts::HookCounts,
     ended::{Ended, Why},
     future::CancelFuture,
     hooks::Hooks,
     layer::CancelLayer,
     service::CancelService,
 };
+
+pub(crate) use self::{counts::Counts, guard::Standby};

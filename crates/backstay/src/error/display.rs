@@ -97,7 +97,9 @@ fn what(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         },
         ErrorKind::Cancelled(Cancellation::Dropped) => f.write_str("cancelled: the caller left"),
         ErrorKind::Cancelled(Cancellation::Token) => f.write_str("cancelled by its token"),
-        ErrorKind::Cancelled(Cancellation::Shutdown) => f.write_str("cancelled by the shutdown"),
+        ErrorKind::Cancelled(Cancellation::Shutdown) => {
+            f.write_str("cancelled: shutting down, and the grace period was over")
+        }
         ErrorKind::Cancelled(Cancellation::Scope) => {
             f.write_str("cancelled: the scope around ended first")
         }
@@ -111,6 +113,7 @@ fn what(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ErrorKind::Request(problem) => f.write_str(problem.as_str()),
         ErrorKind::Panicked => f.write_str("panicked"),
         ErrorKind::Failed => f.write_str("failed"),
+        ErrorKind::Draining => f.write_str("refused: shutting down"),
     }
 }
 
@@ -144,6 +147,7 @@ fn remedy(kind: ErrorKind) -> Option<&'static str> {
         }
         ErrorKind::Request(problem) => problem.remedy(),
         ErrorKind::Panicked => "the panic's own message tells where; it is a defect of that code",
+        ErrorKind::Draining => "nothing was sent: send it to another instance",
         ErrorKind::Cancelled(_)
         | ErrorKind::InBand(_)
         | ErrorKind::Status(_)

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Panicked,
     /// Code in a scope, task or group failed with an error of its own; `source()` has it.
     Failed,
+    /// A [drain](crate::drain) lets nothing new begin. Nothing was sent.
+    Draining,
 }
 
 /// What is handled alike: [`ErrorKind`] without its details.
@@ -53,6 +55,8 @@ pub enum ErrorClass {
     Transport,
     /// The request cannot be sent as it is.
     Request,
+    /// A drain lets nothing new begin; nothing was sent.
+    Refused,
     /// Code panicked.
     Panicked,
     /// Code failed with an error that is not backstay's own.
@@ -67,7 +71,7 @@ pub enum Cancellation {
     Dropped,
     /// The cancellation token of the call fired.
     Token,
-    /// A drain's grace was over.
+    /// The grace period of a [drain](crate::drain) was over.
     Shutdown,
     /// The scope around ended first.
     Scope,
@@ -115,6 +119,7 @@ impl ErrorKind {
             Self::Transport => ErrorClass::Transport,
             Self::Request(_) => ErrorClass::Request,
             Self::Panicked => ErrorClass::Panicked,
+            Self::Draining => ErrorClass::Refused,
             Self::Failed => ErrorClass::Other,
         }
     }
@@ -134,6 +139,7 @@ impl ErrorClass {
             Self::Transport => "transport",
             Self::Request => "request",
             Self::Panicked => "panicked",
+            Self::Refused => "refused",
             Self::Other => "other",
         }
     }

@@ -285,6 +285,13 @@ impl Error {
         self
     }
 
+    /// Nothing of the call was sent, and there is no record of it.
+    pub(crate) fn draining(labels: Labels) -> Self {
+        let mut error = Self::new(ErrorKind::Draining);
+        error.0.labels = labels;
+        error
+    }
+
     /// When all targets failed it is the first one's answer that is returned, and not that of the last
     /// attempt.
     pub(crate) fn at_target_that_answered(mut self, status: StatusCode) -> Self {
@@ -299,6 +306,12 @@ impl Error {
             }
             self.0.phase = None;
         }
+        self
+    }
+
+    pub(crate) fn with_times(mut self, limit: Option<Duration>, elapsed: Duration) -> Self {
+        self.0.limit = limit;
+        self.0.elapsed = Some(elapsed);
         self
     }
 

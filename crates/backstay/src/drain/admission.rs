@@ -1,0 +1,150 @@
+//! One thing that a drain waits for.
+
+use super::{handle::Shared, live::Place, tally::Outcome};
+use crate::{
+    call::{Call, Labels},
+    cancel::Counts,
+    error::{Cancellation, Error, ErrorKind},
+};
+use std::{
+    error::Error as StdError,
+    fmt,
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering::Acquire},
+    task::{Context, Poll, Waker},
+};
+
+/// Leave to do something that a [`Drain`](super::Drain) waits for; from
+/// [`Drain::admit`](super::Drain::admit).
+///
+/// Say how it ended with [`complete`](Self::complete) or [`failed`](Self::failed). Dropped, it counts as
+/// cancelled, and during a panic as failed.
+///
+/// It costs nothing but a count until it has to wait for the shutdown for the first time: then a place in
+/// the drain's list, on the heap.
+#[must_use = "what was admitted counts until this is dropped"]
+pub struct Admission {
+    shared: Arc<Shared>,
+    place: Option<Place>,
+    /// Whom the place wakes.
+    waker: Option<Waker>,
+    ended: bool,
+}
+
+// === impl Admission ===
+
+impl Admission {
+    pub(super) fn new(shared: &Arc<Shared>) -> Option<Self> {
+        shared.gate.enter().then(|| Self {
+            shared: shared.clone(),
+            place: None,
+            waker: None,
+            ended: false,
+        })
+    }
+
+    pub(super) fn refused(labels: Labels) -> Error {
+        Error::draining(labels)
+    }
+
+    /// Whether the grace period is over: what is done has to end.
+    pub fn is_shut_down(&self) -> bool {
+        self.shared.cut.load(Acquire)
+    }
+
+    /// Ready once the grace period is over. The task is woken then.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_shutdown_of(None, cx)
+    }
+
+    /// Waits until the grace period is over. Nothing is missed, however late it is asked.
+    pub async fn shutdown(&mut self) {
+        poll_fn(|cx| self.poll_shutdown(cx)).await;
+    }
+
+    /// The error to end with when the grace period is over.
+    pub fn error(&self) -> Error {
+        Error::new(ErrorKind::Cancelled(Cancellation::Shutdown))
+    }
+
+    /// It came to its end.
+    pub fn complete(mut self) {
+        self.end(Outcome::Completed);
+    }
+
+    /// It ended in an error: as cancelled, if this is a cancellation of backstay's, else as failed.
+    pub fn failed(mut self, error: &(dyn StdError + 'static)) {
+        self.end(match Error::find(error) {
+            Some(error) if error.is_cancelled() => Outcome::Cancelled,
+            _ => Outcome::Failed,
+        });
+    }
+
+    /// It failed, with an error of a kind that nobody knows.
+    pub(super) fn has_failed(mut self) {
+        self.end(Outcome::Failed);
+    }
+
+    #[inline]
+    pub(super) fn poll_shutdown_of(
+        &mut self,
+        call: Option<&Call>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        if self.is_shut_down() {
+            return Poll::Ready(());
+        }
+        let known = self.waker.as_ref();
+        if known.is_some_and(|known| known.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        self.place(call).entry.wakes(cx.waker());
+        self.waker = Some(cx.waker().clone());
+        // Listed first, looked second: whoever is not woken sees it here.
+        if self.is_shut_down() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Takes a place in the list, so that the hooks of the call can be run should nobody poll it.
+    pub(super) fn place(&mut self, call: Option<&Call>) -> &Place {
+        self.place
+            .get_or_insert_with(|| self.shared.live.insert(call))
+    }
+
+    pub(super) fn hooks(&self) -> &Arc<Counts> {
+        &self.shared.hooks
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        if let Some(place) = self.place.take() {
+            self.shared.live.remove(&place);
+        }
+        if self.shared.gate.leave() {
+            self.shared.tally.count(outcome);
+        }
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.end(if std::thread::panicking() {
+            Outcome::Failed
+        } else {
+            Outcome::Cancelled
+        });
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission")
+            .field("shut_down", &self.is_shut_down())
+            .finish_non_exhaustive()
+    }
+}

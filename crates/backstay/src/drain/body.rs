@@ -1,0 +1,212 @@
+//! The body.
+
+use super::{Admission, around, future::shut_down};
+use crate::{
+    call::Held,
+    error::BoxError,
+    observe::{Polled, Signals, pass},
+};
+use http_body::{Body, SizeHint};
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    mem::ManuallyDrop,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+pin_project! {
+    /// The response body of [`DrainService`](super::DrainService) and
+    /// [`ServerService`](super::ServerService).
+    ///
+    /// When the grace period is over it drops the inner body, yields the error once, and is at its end.
+    pub struct DrainBody<B> {
+        // In this order: hooks are started before the drain is told that the call has ended.
+        #[pin]
+        inner: Option<B>,
+        call: Option<Held>,
+        // None once the drain does not wait for it any more.
+        admission: Option<Admission>,
+    }
+}
+
+// === impl DrainBody ===
+
+impl<B: Body> DrainBody<B> {
+    pub(super) fn new(inner: B, call: Option<Held>, admission: Option<Admission>) -> Self {
+        let mut body = Self {
+            inner: Some(inner),
+            call,
+            admission,
+        };
+        // A consumer may never poll a body that has nothing in it.
+        if body.inner.as_ref().is_some_and(Body::is_end_stream) {
+            complete(&mut body.admission);
+        } else if let Some(admission) = &mut body.admission {
+            // Nor any other.
+            admission.place(body.call.as_deref());
+        }
+        body
+    }
+
+    /// The end, however it comes.
+    #[cold]
+    #[inline(never)]
+    fn rest<D, E: Into<BoxError>>(self: Pin<&mut Self>, polled: Polled<D, E>) -> Polled<D> {
+        let polled = polled.map_err(Into::into);
+        let mut this = self.project();
+        match &polled {
+            Poll::Ready(Some(Ok(_))) => {
+                if this
+                    .inner
+                    .as_ref()
+                    .as_pin_ref()
+                    .is_some_and(|inner| inner.is_end_stream())
+                {
+                    // A consumer that knows the length does not come back for the end.
+                    this.inner.set(None);
+                    *this.call = None;
+                    complete(this.admission);
+                } else if has_seen_end(this.call.as_ref()) {
+                    // Whatever becomes of the connection now, the answer is there.
+                    complete(this.admission);
+                }
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.inner.set(None);
+                *this.call = None;
+                if let Some(admission) = this.admission.take() {
+                    admission.failed(&**error);
+                }
+            }
+            Poll::Ready(None) => {
+                this.inner.set(None);
+                *this.call = None;
+                complete(this.admission);
+            }
+            // Only the shutdown brings it here.
+            Poll::Pending => return ended_by_shutdown(this.inner, this.call, this.admission),
+        }
+        polled
+    }
+}
+
+impl<B> DrainBody<B> {
+    /// With nothing in it.
+    pub(super) fn empty() -> Self {
+        Self {
+            inner: None,
+            call: None,
+            admission: None,
+        }
+    }
+}
+
+impl<B> Body for DrainBody<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = B::Data;
+    type Error = BoxError;
+
+    #[inline(always)]
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<B::Data> {
+        let mut this = self.as_mut().project();
+        if this.admission.as_ref().is_some_and(Admission::is_shut_down) {
+            return ended_by_shutdown(this.inner, this.call, this.admission);
+        }
+        let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        let polled = ManuallyDrop::new(inner.as_mut().poll_frame(cx));
+        let usual = match &*polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                frame.is_data()
+                    && (this.admission.is_none()
+                        || !has_seen_end(this.call.as_ref()) && !inner.is_end_stream())
+            }
+            Poll::Pending => {
+                let call = this.call.as_deref();
+                let shut_down = match this.admission {
+                    Some(admission) => admission.poll_shutdown_of(call, cx),
+                    None => Poll::Pending,
+                };
+                if shut_down.is_pending() {
+                    return Poll::Pending;
+                }
+                false
+            }
+            Poll::Ready(_) => false,
+        };
+        if usual {
+            pass(ManuallyDrop::into_inner(polled))
+        } else {
+            self.rest(ManuallyDrop::into_inner(polled))
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+fn has_seen_end(call: Option<&Held>) -> bool {
+    call.is_some_and(|call| call.signals().has(Signals::ENDED))
+}
+
+#[cold]
+fn complete(admission: &mut Option<Admission>) {
+    if let Some(admission) = admission.take() {
+        admission.complete();
+    }
+}
+
+/// Ends it with the error; hooks are started once what is inside has been dropped.
+#[cold]
+#[inline(never)]
+fn ended_by_shutdown<B, D>(
+    mut inner: Pin<&mut Option<B>>,
+    call: &mut Option<Held>,
+    admission: &mut Option<Admission>,
+) -> Polled<D> {
+    let error = match (&*call, &*admission) {
+        (Some(call), _) => Some(shut_down(call)),
+        (None, Some(admission)) => Some(admission.error()),
+        (None, None) => None,
+    };
+    match admission {
+        // A server's body may have calls of its own in it.
+        Some(admission) => around::shut_down(admission.hooks().clone(), || inner.set(None)),
+        None => inner.set(None),
+    }
+    *call = None;
+    // Dropped, it counts as cancelled.
+    *admission = None;
+    Poll::Ready(error.map(|error| Err(error.into())))
+}
+
+/// A body that no drain waits for: for clients that want an empty body of this type.
+impl<B: Default> Default for DrainBody<B> {
+    fn default() -> Self {
+        Self {
+            inner: Some(B::default()),
+            call: None,
+            admission: None,
+        }
+    }
+}
+
+impl<B> fmt::Debug for DrainBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DrainBody")
+            .field("call", &self.call)
+            .finish_non_exhaustive()
+    }
+}

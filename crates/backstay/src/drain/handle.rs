@@ -1,0 +1,309 @@
+//! The handle.
+
+use super::{
+    Admission, DrainLayer, DrainReport, Tracked, course, gate::Gate, live::Live,
+    server::ServerLayer, tally::Tally,
+};
+use crate::{
+    call::Labels,
+    cancel::{Counts, HookCounts},
+    error::Error,
+};
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc, OnceLock,
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed},
+        },
+    },
+};
+use tokio::{
+    runtime::Handle,
+    sync::Notify,
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+
+/// The orderly end of services, scopes and whatever else is given to it. See the [module](super).
+///
+/// A cheap handle: clones name the same drain. The settings belong to the handle: those of the one that
+/// starts the drain hold.
+#[derive(Clone)]
+pub struct Drain {
+    pub(super) shared: Arc<Shared>,
+    settings: Settings,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) grace: Duration,
+    pub(super) hooks: Duration,
+    retry_after: Duration,
+}
+
+/// What all handles, layers and admissions of a drain share.
+pub(super) struct Shared {
+    pub(super) gate: Gate,
+    /// The grace period is over.
+    pub(super) cut: AtomicBool,
+    pub(super) live: Live,
+    pub(super) tally: Tally,
+    /// Of every call under it, drained or not.
+    pub(super) hooks: Arc<Counts>,
+    pub(super) hurry: CancellationToken,
+    refused: AtomicUsize,
+    started: CancellationToken,
+    begun: OnceLock<Begun>,
+    driven: AtomicBool,
+    report: OnceLock<DrainReport>,
+    /// There is a report, or nobody works on it any more.
+    news: Notify,
+}
+
+/// How it was when the drain began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    pub(super) at: Instant,
+    pub(super) settings: Settings,
+    pub(super) in_flight: usize,
+    pub(super) hooks: HookCounts,
+}
+
+/// Less than what orchestrators give a process (Kubernetes' `terminationGracePeriodSeconds` is 30 s),
+/// hooks included.
+const DEFAULT_GRACE: Duration = Duration::from_secs(20);
+const DEFAULT_HOOKS: Duration = Duration::from_secs(5);
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+// === impl Drain: its settings ===
+
+impl Drain {
+    /// One that has not begun: everything is admitted.
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared::new()),
+            settings: Settings {
+                grace: DEFAULT_GRACE,
+                hooks: DEFAULT_HOOKS,
+                retry_after: DEFAULT_RETRY_AFTER,
+            },
+        }
+    }
+
+    /// How long what is under way may go on once the drain has begun. Zero cancels it at once,
+    /// `Duration::MAX` never. Default: 20 s.
+    #[must_use]
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.settings.grace = grace;
+        self
+    }
+
+    /// How long hooks are waited for once the grace period is over, or everything has ended before. Hooks
+    /// that are still running then go on, and the report counts them. Default: 5 s.
+    #[must_use]
+    pub const fn hook_wait(mut self, most: Duration) -> Self {
+        self.settings.hooks = most;
+        self
+    }
+
+    /// What [`server_layer`](Self::server_layer) says in `Retry-After`, rounded up to whole seconds.
+    /// Default: 5 s.
+    #[must_use]
+    pub const fn retry_after(mut self, wait: Duration) -> Self {
+        self.settings.retry_after = wait;
+        self
+    }
+}
+
+// === impl Drain: what it covers ===
+
+impl Drain {
+    /// A layer for a service that makes calls; also [`ServiceBuilderExt::drain`](crate::ServiceBuilderExt::drain).
+    pub fn layer(&self) -> DrainLayer {
+        DrainLayer::new(self.clone())
+    }
+
+    /// A layer for a service that answers requests, axum's for one: it answers 503 with `Retry-After`
+    /// once the drain has begun. The error type of the service is kept.
+    pub fn server_layer(&self) -> ServerLayer {
+        ServerLayer::new(self.clone(), self.settings.retry_after)
+    }
+
+    /// Leave to begin something that the drain waits for.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Draining`](crate::ErrorKind::Draining) once the drain has begun.
+    pub fn admit(&self) -> Result<Admission, Error> {
+        self.admit_with(Labels::new)
+    }
+
+    /// A future of any kind, admitted from now on: it ends with
+    /// [`Cancellation::Shutdown`](crate::error::Cancellation::Shutdown) when the grace period is over, and
+    /// with [`ErrorKind::Draining`](crate::ErrorKind::Draining), without having been polled, if the drain
+    /// has begun already. Hooks of calls made in it are waited for.
+    pub fn track<F: Future>(&self, future: F) -> Tracked<F> {
+        Tracked::new(future, self.admit())
+    }
+
+    pub(super) fn admit_with(&self, labels: impl FnOnce() -> Labels) -> Result<Admission, Error> {
+        Admission::new(&self.shared).ok_or_else(|| {
+            self.shared.refused.fetch_add(1, Relaxed);
+            Admission::refused(labels())
+        })
+    }
+}
+
+// === impl Drain: its course ===
+
+impl Drain {
+    /// Begins: nothing new is admitted, and the grace period runs. Only the first time counts.
+    ///
+    /// One task does the rest, on the current runtime; outside of a runtime the first
+    /// [`shutdown`](Self::shutdown) does, and the grace period counts from now all the same.
+    pub fn start(&self) {
+        let begun = self.shared.begin(self.settings);
+        self.drive(begun);
+    }
+
+    /// Begins, unless it has begun, and waits for its end. Every caller gets the same report. Dropping
+    /// this future leaves the drain to its course.
+    pub async fn shutdown(&self) -> DrainReport {
+        self.start();
+        loop {
+            let news = self.shared.news.notified();
+            if let Some(report) = self.shared.report.get() {
+                return report.clone();
+            }
+            // Again, if the runtime of whoever did it is gone.
+            self.start();
+            news.await;
+        }
+    }
+
+    /// Ends the grace period now; begins, if it has not begun.
+    pub fn hurry(&self) {
+        self.shared.hurry.cancel();
+        self.start();
+    }
+
+    /// Waits until the drain begins: for accept loops, and for axum's `with_graceful_shutdown`. However
+    /// late it is asked, it is not missed.
+    pub fn started(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.shared.started.clone().cancelled_owned()
+    }
+
+    /// Whether it has begun.
+    pub fn is_draining(&self) -> bool {
+        self.shared.gate.is_closed()
+    }
+
+    /// How many calls, bodies and tracked futures are under way.
+    pub fn in_flight(&self) -> usize {
+        self.shared.gate.inside()
+    }
+
+    fn drive(&self, begun: Begun) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if self.shared.report.get().is_some() || self.shared.driven.swap(true, AcqRel) {
+            return;
+        }
+        let driver = Driver(self.shared.clone());
+        runtime.spawn(async move {
+            let report = course::run(&driver.0, begun).await;
+            driver.0.finish(report);
+        });
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Drain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drain")
+            .field("settings", &self.settings)
+            .field("draining", &self.is_draining())
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn new() -> Self {
+        Self {
+            gate: Gate::new(),
+            cut: AtomicBool::new(false),
+            live: Live::default(),
+            tally: Tally::default(),
+            hooks: Arc::default(),
+            hurry: CancellationToken::new(),
+            refused: AtomicUsize::new(0),
+            started: CancellationToken::new(),
+            begun: OnceLock::new(),
+            driven: AtomicBool::new(false),
+            report: OnceLock::new(),
+            news: Notify::new(),
+        }
+    }
+
+    pub(super) fn refused(&self) -> usize {
+        self.refused.load(Relaxed)
+    }
+
+    pub(super) fn is_hurried(&self) -> bool {
+        self.hurry.is_cancelled()
+    }
+
+    fn begin(&self, settings: Settings) -> Begun {
+        let begun = *self.begun.get_or_init(|| {
+            let begun = Begun {
+                at: Instant::now(),
+                settings,
+                hooks: self.hooks.read(),
+                in_flight: self.gate.close(),
+            };
+            tracing::info!(in_flight = begun.in_flight, grace = ?settings.grace, "drain begins");
+            begun
+        });
+        self.started.cancel();
+        begun
+    }
+
+    fn finish(&self, report: DrainReport) {
+        tracing::info!(%report, "drained");
+        let _ = self.report.set(report);
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("gate", &self.gate)
+            .field("cut", &self.cut.load(Acquire))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whoever takes a drain along its course. Gone without a report, another may.
+struct Driver(Arc<Shared>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0
+            .driven
+            .store(false, std::sync::atomic::Ordering::Release);
+        self.0.news.notify_waiters();
+    }
+}
