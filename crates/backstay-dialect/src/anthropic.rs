@@ -9,11 +9,14 @@ use crate::failure::narrow;
 use crate::json::{Cursor, Stopped};
 use crate::request::read_top_level;
 use crate::{
-    Answer, AnswerFacts, Dialect, Event, EventFacts, Failure, FailureClass, Hint, Progress,
-    RequestError, RequestFacts, Usage, response_id,
+    Answer, AnswerFacts, Cooling, Dialect, Event, EventFacts, Failure, FailureClass, Hint,
+    Progress, RequestError, RequestFacts, Usage, response_id,
 };
 
 /// Anthropic messages.
+///
+/// The stop reasons `refusal`, `model_context_window_exceeded` and `pause_turn` end an answer like any other; the
+/// first is noted as `refused`. A 500, a 504 and a 529 cool the target.
 ///
 /// Sources: Anthropic's API reference (streaming, errors) and its SDKs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,13 +56,22 @@ impl Dialect for AnthropicMessages {
         // The prefix may end anywhere, or be no JSON at all: what was understood counts.
         let _ = document.read(&mut Cursor::new(answer.body));
         let told = document.error.unwrap_or_default();
-        Failure::new(narrow(
-            answer.status,
-            of_status(answer.status),
-            told.class(),
-        ))
-        .with_code(told.name())
-        .with_hint(Hint::read(answer.headers, answer.now))
+        let class = narrow(answer.status, of_status(answer.status), told.class());
+        let mut failure = Failure::new(class)
+            .with_code(told.name())
+            .with_hint(Hint::read(answer.headers, answer.now));
+        if matches!(answer.status.as_u16(), 500 | 504) {
+            failure = failure.with_cooling(Cooling::Short);
+        }
+        failure
+    }
+
+    fn request_id_headers(&self) -> &'static [HeaderName] {
+        static REQUEST_ID: [HeaderName; 2] = [
+            HeaderName::from_static("request-id"),
+            HeaderName::from_static("x-request-id"),
+        ];
+        &REQUEST_ID
     }
 
     fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a> {
@@ -77,7 +89,10 @@ impl Dialect for AnthropicMessages {
             b"message_start" => facts.response_id = document.id.and_then(response_id),
             b"content_block_start" => facts.progress = document.block_progress(),
             b"content_block_delta" => facts.progress = document.delta_progress(),
-            b"message_delta" => facts.finished = document.stopped,
+            b"message_delta" => {
+                facts.finished = document.stopped;
+                facts.refused = document.refused;
+            }
             b"message_stop" => facts.ended = true,
             b"error" if facts.error.is_none() => facts.error = Some(Told::default().in_band()),
             _ => {}
@@ -89,7 +104,7 @@ impl Dialect for AnthropicMessages {
         let document = Document::whole(body).unwrap_or_default();
         AnswerFacts {
             error: document.failure(),
-            refused: false,
+            refused: document.refused,
             response_id: document.id.and_then(response_id).map(Into::into),
             usage: document.usage.total(),
         }
@@ -107,8 +122,10 @@ struct Document<'a> {
     block_kind: Option<Cow<'a, [u8]>>,
     /// The content block holds text or thinking already.
     block_filled: bool,
-    /// The message's delta has a stop reason.
+    /// There is a stop reason.
     stopped: bool,
+    /// The stop reason is `refusal`.
+    refused: bool,
 }
 
 /// Tokens as Anthropic counts them: `input_tokens` leaves out what went through the cache.
@@ -147,6 +164,7 @@ impl<'a> Document<'a> {
                 b"type" => self.kind = cursor.text()?,
                 b"id" => self.read_id(cursor)?,
                 b"usage" => self.usage.read(cursor)?,
+                b"stop_reason" => self.read_stop_reason(cursor)?,
                 b"message" => cursor.object(|cursor, key| match key {
                     b"id" => self.read_id(cursor),
                     b"usage" => self.usage.read(cursor),
@@ -155,7 +173,7 @@ impl<'a> Document<'a> {
                 b"delta" => cursor.object(|cursor, key| {
                     match key {
                         b"type" => self.delta_kind = cursor.text()?,
-                        b"stop_reason" => self.stopped = cursor.is_set()?,
+                        b"stop_reason" => self.read_stop_reason(cursor)?,
                         _ => cursor.skip()?,
                     }
                     Ok(())
@@ -179,6 +197,13 @@ impl<'a> Document<'a> {
             }
             Ok(())
         })
+    }
+
+    fn read_stop_reason(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stopped> {
+        let reason = cursor.text()?;
+        self.stopped = reason.is_some();
+        self.refused = reason.as_deref() == Some(b"refusal");
+        Ok(())
     }
 
     fn read_id(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stopped> {
@@ -298,7 +323,11 @@ impl<'a> Told<'a> {
             Some(b"invalid_request_error") => FailureClass::Caller,
             _ => FailureClass::Server,
         });
-        Failure::new(class).with_code(self.name())
+        let failure = Failure::new(class).with_code(self.name());
+        match self.kind.as_deref() {
+            Some(b"api_error" | b"timeout_error") => failure.with_cooling(Cooling::Short),
+            _ => failure,
+        }
     }
 }
 
@@ -311,16 +340,20 @@ fn of_status(status: StatusCode) -> FailureClass {
     }
 }
 
-/// These three facts have no code of their own: the start of the message is all that Anthropic
+/// These facts have no code of their own: the start of the message is all that Anthropic
 /// sends. Only the start is compared, because what follows may quote the request.
 fn of_message(message: &[u8]) -> Option<FailureClass> {
-    const STARTS: [(&[u8], FailureClass); 4] = [
+    const STARTS: [(&[u8], FailureClass); 5] = [
         (b"prompt is too long", FailureClass::ContextTooLong),
         (
             b"input length and `max_tokens` exceed context limit",
             FailureClass::ContextTooLong,
         ),
         (b"Your credit balance is too low", FailureClass::Quota),
+        (
+            b"You have reached your specified API usage limits",
+            FailureClass::Quota,
+        ),
         (
             b"Output blocked by content filtering policy",
             FailureClass::ContentPolicy,

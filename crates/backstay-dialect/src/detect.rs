@@ -3,18 +3,20 @@
 use std::sync::{Arc, LazyLock};
 
 use crate::{
-    AnthropicMessages, BedrockAnthropic, BedrockConverse, CohereChat, Dialect, Gemini, OpenAiChat,
-    Plain, VertexAnthropic, VertexGemini,
+    AnthropicMessages, AzureOpenAi, BedrockAnthropic, BedrockConverse, CohereChat, Dialect, Gemini,
+    Groq, Mistral, OpenAiChat, OpenAiCompatible, OpenAiResponses, OpenRouter, Plain,
+    VertexAnthropic, VertexGemini,
 };
 
-/// The dialect that is spoken at a host, on a path: [`OpenAiChat`] for `…/chat/completions`,
-/// [`AnthropicMessages`] for `…/messages`, else [`Plain`]. A port and a query are ignored. A host that
-/// is not known says nothing.
+/// The dialect that is spoken at a host, on a path. The path tells the wire format: `…/chat/completions`,
+/// `…/v1/responses`, `…/messages`, else [`Plain`]. The host tells the provider, if it is a known one; a host that
+/// is not known says nothing. A port and a query are ignored.
 ///
 /// ```
 /// use backstay_dialect::detect;
 ///
 /// assert_eq!(detect("", "/openai/v1/chat/completions?trace=1").name(), "openai-chat");
+/// assert_eq!(detect("api.groq.com", "/openai/v1/chat/completions").name(), "groq");
 /// assert_eq!(detect("api.anthropic.com", "/v1/messages").name(), "anthropic-messages");
 /// assert_eq!(detect("", "/collections/docs/points/query").name(), "plain");
 /// ```
@@ -52,7 +54,6 @@ static KNOWN: LazyLock<Known> = LazyLock::new(Known::new);
 impl Known {
     fn new() -> Self {
         let plain: Arc<dyn Dialect> = Arc::new(Plain);
-        let openai_chat: Arc<dyn Dialect> = Arc::new(OpenAiChat);
         let anthropic_messages: Arc<dyn Dialect> = Arc::new(AnthropicMessages);
         let bedrock_anthropic: Arc<dyn Dialect> = Arc::new(BedrockAnthropic);
         let bedrock_converse: Arc<dyn Dialect> = Arc::new(BedrockConverse);
@@ -60,12 +61,52 @@ impl Known {
         let gemini: Arc<dyn Dialect> = Arc::new(Gemini);
         let vertex_anthropic: Arc<dyn Dialect> = Arc::new(VertexAnthropic);
         let vertex_gemini: Arc<dyn Dialect> = Arc::new(VertexGemini);
+        let openai_chat: Arc<dyn Dialect> = Arc::new(OpenAiChat);
+        let openai_responses: Arc<dyn Dialect> = Arc::new(OpenAiResponses);
+        let azure_openai: Arc<dyn Dialect> = Arc::new(AzureOpenAi);
+        let mistral: Arc<dyn Dialect> = Arc::new(Mistral);
+        let groq: Arc<dyn Dialect> = Arc::new(Groq);
+        let openrouter: Arc<dyn Dialect> = Arc::new(OpenRouter);
+        let together: Arc<dyn Dialect> = Arc::new(OpenAiCompatible::TOGETHER);
+        let cerebras: Arc<dyn Dialect> = Arc::new(OpenAiCompatible::CEREBRAS);
+        let xai: Arc<dyn Dialect> = Arc::new(OpenAiCompatible::XAI);
+        let deepseek: Arc<dyn Dialect> = Arc::new(OpenAiCompatible::DEEPSEEK);
 
         // The first row that fits decides. `*` stands for any text, also for none.
         let rows = [
             // OpenAI's assistants had messages too, with no model in the body.
             ("*", "*/threads/*/messages", &plain),
             ("*", "*/messages", &anthropic_messages),
+            // A path of many services ends with `/responses`; these are the ones of this shape.
+            ("*", "/responses", &openai_responses),
+            ("*", "*/v1/responses", &openai_responses),
+            ("*", "*/openai/responses", &openai_responses),
+            // Chat completions at a provider of its own words, then at any other.
+            (
+                "*",
+                "*/openai/deployments/*/chat/completions",
+                &azure_openai,
+            ),
+            ("*.openai.azure.com", "*/chat/completions", &azure_openai),
+            (
+                "*.services.ai.azure.com",
+                "*/chat/completions",
+                &azure_openai,
+            ),
+            (
+                "*.cognitiveservices.azure.com",
+                "*/chat/completions",
+                &azure_openai,
+            ),
+            ("*.mistral.ai", "*/chat/completions", &mistral),
+            ("api.groq.com", "*/chat/completions", &groq),
+            ("openrouter.ai", "*/chat/completions", &openrouter),
+            ("*.openrouter.ai", "*/chat/completions", &openrouter),
+            ("api.together.xyz", "*/chat/completions", &together),
+            ("api.together.ai", "*/chat/completions", &together),
+            ("api.cerebras.ai", "*/chat/completions", &cerebras),
+            ("*.x.ai", "*/chat/completions", &xai),
+            ("api.deepseek.com", "*/chat/completions", &deepseek),
             ("*", "*/chat/completions", &openai_chat),
             (
                 "*",
@@ -160,6 +201,66 @@ mod tests {
             ("", "plain"),
         ] {
             assert_eq!(detect("", path).name(), name, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_host_tells_the_provider() {
+        for (host, path, name) in [
+            ("api.openai.com", "/v1/chat/completions", "openai-chat"),
+            ("api.openai.com", "/v1/responses", "openai-responses"),
+            ("api.openai.com", "/v1/responses/resp_1", "plain"),
+            ("localhost:8000", "/v1/chat/completions", "openai-chat"),
+            ("", "/surveys/7/responses", "plain"),
+            (
+                "a.openai.azure.com",
+                "/openai/deployments/d/chat/completions?api-version=2024-10-21",
+                "azure-openai",
+            ),
+            (
+                "A.OpenAI.Azure.com:443",
+                "/openai/v1/chat/completions",
+                "azure-openai",
+            ),
+            (
+                "a.openai.azure.com",
+                "/openai/v1/responses",
+                "openai-responses",
+            ),
+            (
+                "a.openai.azure.com",
+                "/openai/responses?api-version=2025-04-01-preview",
+                "openai-responses",
+            ),
+            (
+                "gateway.example",
+                "/x/openai/deployments/d/chat/completions",
+                "azure-openai",
+            ),
+            (
+                "a.services.ai.azure.com",
+                "/anthropic/v1/messages",
+                "anthropic-messages",
+            ),
+            ("api.mistral.ai", "/v1/chat/completions", "mistral"),
+            ("api.groq.com", "/openai/v1/chat/completions", "groq"),
+            ("openrouter.ai", "/api/v1/chat/completions", "openrouter"),
+            ("api.together.xyz", "/v1/chat/completions", "together"),
+            ("api.cerebras.ai", "/v1/chat/completions", "cerebras"),
+            ("api.x.ai", "/v1/chat/completions", "xai"),
+            ("api.deepseek.com", "/chat/completions", "deepseek"),
+            (
+                "api.deepseek.com",
+                "/anthropic/v1/messages",
+                "anthropic-messages",
+            ),
+            (
+                "api.deepseek.com.evil.example",
+                "/chat/completions",
+                "openai-chat",
+            ),
+        ] {
+            assert_eq!(detect(host, path).name(), name, "{host}{path}");
         }
     }
 

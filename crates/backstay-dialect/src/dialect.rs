@@ -113,12 +113,13 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
 
 /// Credentials are told by name whatever the dialect: many providers offer an OpenAI-shaped
 /// endpoint beside their own, with their own header.
-pub(crate) static CREDENTIALS: [HeaderName; 12] = [
+pub(crate) static CREDENTIALS: [HeaderName; 13] = [
     AUTHORIZATION,
     PROXY_AUTHORIZATION,
     COOKIE,
     HeaderName::from_static("x-api-key"),
     HeaderName::from_static("api-key"),
+    HeaderName::from_static("ocp-apim-subscription-key"),
     HeaderName::from_static("x-goog-api-key"),
     HeaderName::from_static("openai-organization"),
     HeaderName::from_static("openai-project"),

@@ -1,6 +1,7 @@
 //! What a failed attempt means, and what is to be done about it by default.
 
 use std::fmt;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -18,6 +19,9 @@ pub struct Failure {
     pub code: Option<Box<str>>,
     /// What the server asks for.
     pub hint: Hint,
+    /// Where it differs from what the class says.
+    cooling: Option<Cooling>,
+    least_wait: Duration,
 }
 
 /// The kinds of failure that call for different actions.
@@ -59,6 +63,22 @@ pub enum Action {
     Stop,
 }
 
+/// For how long a target is passed over after a failure, while another one is untried. How long that
+/// is in seconds is for the layer to say; a server's own word goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cooling {
+    /// Not at all: the failure says nothing about the target, or only that one attempt went wrong.
+    None,
+    /// Until a load is likely to have passed.
+    Short,
+    /// Until somebody has paid, changed a key or a configuration.
+    Long,
+}
+
+/// The least that a wait of one's own choosing should be after a provider said in its own words that it is
+/// overloaded (OpenAI's 503: "slow down"): 5 seconds.
+pub const OVERLOADED_LEAST_WAIT: Duration = Duration::from_secs(5);
+
 /// The most bytes that a provider's code may have.
 pub const MAX_CODE_BYTES: usize = 64;
 
@@ -72,6 +92,8 @@ impl Failure {
             class,
             code: None,
             hint: Hint::default(),
+            cooling: None,
+            least_wait: Duration::ZERO,
         }
     }
 
@@ -88,6 +110,34 @@ impl Failure {
     pub fn with_hint(mut self, hint: Hint) -> Self {
         self.hint = hint;
         self
+    }
+
+    /// Says how long the target is to be passed over, where that is not what the class says.
+    #[must_use]
+    pub fn with_cooling(mut self, cooling: Cooling) -> Self {
+        self.cooling = Some(cooling);
+        self
+    }
+
+    /// Says the least that a wait of one's own choosing should be.
+    #[must_use]
+    pub fn with_least_wait(mut self, wait: Duration) -> Self {
+        self.least_wait = wait;
+        self
+    }
+
+    /// For how long the target should be passed over: what the provider is known to mean by it, else
+    /// [`FailureClass::cooling`].
+    #[must_use]
+    pub fn cooling(&self) -> Cooling {
+        self.cooling.unwrap_or(self.class.cooling())
+    }
+
+    /// The least that a wait before a retry of the same target should be, if the server did not say how
+    /// long to wait. Zero for most failures.
+    #[must_use]
+    pub fn least_wait(&self) -> Duration {
+        self.least_wait
     }
 }
 
@@ -136,6 +186,40 @@ impl FailureClass {
         }
     }
 
+    /// Whether only a rule of the user's may send the call elsewhere: to a larger window after
+    /// [`ContextTooLong`](Self::ContextTooLong), to another policy after
+    /// [`ContentPolicy`](Self::ContentPolicy). Without a rule [`action`](Self::action) stops. After
+    /// [`Caller`](Self::Caller) no rule would help.
+    #[must_use]
+    pub fn only_by_rule(self) -> bool {
+        matches!(self, Self::ContextTooLong | Self::ContentPolicy)
+    }
+
+    /// For how long the target should be passed over.
+    ///
+    /// | class | cooling |
+    /// |---|---|
+    /// | `RateLimit`, `Overloaded` | [`Cooling::Short`] |
+    /// | `Quota`, `Authentication`, `ModelGone` | [`Cooling::Long`] |
+    /// | all others | [`Cooling::None`] |
+    ///
+    /// The caller's faults never cool a target, and one error of a server does not either: errors that
+    /// repeat are for the layer to count. An `Authentication` failure of the caller's own key, passed through,
+    /// is the caller's to mend, and says nothing about the target.
+    #[must_use]
+    pub fn cooling(self) -> Cooling {
+        match self {
+            Self::RateLimit | Self::Overloaded => Cooling::Short,
+            Self::Quota | Self::Authentication | Self::ModelGone => Cooling::Long,
+            Self::Server
+            | Self::Timeout
+            | Self::ContextTooLong
+            | Self::ContentPolicy
+            | Self::Caller
+            | Self::Unknown => Cooling::None,
+        }
+    }
+
     /// The name used in spans and in the trail, such as `rate_limit`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -170,14 +254,14 @@ pub(crate) fn narrow(
     base: FailureClass,
     told: Option<FailureClass>,
 ) -> FailureClass {
-    use FailureClass::{Overloaded, Quota, RateLimit, Server, Timeout, Unknown};
+    use FailureClass::{Caller, Overloaded, Quota, RateLimit, Server, Timeout, Unknown};
     match told {
         Some(told @ (RateLimit | Overloaded | Timeout)) if status.is_server_error() => told,
         // One request alone is above the limit: it would be tomorrow too (Groq).
         Some(RateLimit) if status == StatusCode::PAYLOAD_TOO_LARGE => base,
         // No wait refills an account.
         Some(RateLimit) if base == Quota => base,
-        Some(Server | Timeout | Unknown) => base,
+        Some(Server | Timeout | Caller | Unknown) => base,
         Some(told) if !status.is_server_error() => told,
         _ => base,
     }

@@ -6,7 +6,10 @@
 //!
 //! | dialect | for | path |
 //! |---|---|---|
-//! | [`OpenAiChat`] | OpenAI chat completions and the many servers that copy it | `…/chat/completions` |
+//! | [`OpenAiChat`] | OpenAI chat completions, and a server of that shape that is not known | `…/chat/completions` |
+//! | [`AzureOpenAi`], [`Mistral`], [`Groq`], [`OpenRouter`] | the same on the wire; other errors | `…/chat/completions` at their hosts |
+//! | [`OpenAiCompatible`] | Together, Cerebras, xAI, DeepSeek; vLLM, SGLang, llama.cpp, Ollama, TGI; yours | `…/chat/completions` |
+//! | [`OpenAiResponses`] | OpenAI Responses | `…/v1/responses` |
 //! | [`AnthropicMessages`] | Anthropic messages | `…/messages` |
 //! | [`Plain`] | anything else: vector databases, embeddings, your own services | any other |
 //!
@@ -88,8 +91,8 @@ mod google_error;
 mod hint;
 mod json;
 mod json_end;
-mod openai_chat;
 mod path_model;
+mod openai;
 mod plain;
 mod request;
 mod sse;
@@ -104,12 +107,14 @@ pub use cohere::CohereChat;
 pub use detect::detect;
 pub use dialect::Dialect;
 pub use event::{Event, EventFacts, Progress, Usage, response_id};
-pub use failure::{Action, Failure, FailureClass, MAX_CODE_BYTES};
 pub use gemini::Gemini;
+pub use path_model::{PathModelError, path_segment, segment_name};
+pub use failure::{Action, Cooling, Failure, FailureClass, MAX_CODE_BYTES, OVERLOADED_LEAST_WAIT};
 pub use hint::{Hint, HintSource, MAX_BELIEVED_WAIT, MAX_WAIT};
 pub use json_end::JsonEnd;
-pub use openai_chat::OpenAiChat;
-pub use path_model::{PathModelError, path_segment, segment_name};
+pub use openai::{
+    AzureOpenAi, Groq, Mistral, OpenAiChat, OpenAiCompatible, OpenAiResponses, OpenRouter,
+};
 pub use plain::Plain;
 pub use request::{RequestError, RequestFacts, model_literal, model_name};
 pub use sse::MAX_EVENT_NAME_BYTES;

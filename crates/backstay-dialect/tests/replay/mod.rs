@@ -21,16 +21,17 @@
 //! in random pieces, the same events reach the dialect and the same facts come out; a stream that ends at any
 //! byte before its end evidence is no success, and one that ends behind it is.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "only tests use it")]
+
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
 
 use backstay_dialect::{
     Answer, AnswerFacts, Dialect, Event, EventFacts, Failure, FailureClass, Framing, Progress,
     RequestError, RequestFacts, Seen, StreamObserver, Usage,
 };
 use http::HeaderName;
-use proptest::prelude::*;
+use parking_lot::Mutex;
 use proptest::test_runner::{Config, TestRunner};
 
 /// A stream as a provider sent it.
@@ -142,7 +143,7 @@ fn observe<'a>(
     for frame in frames {
         merge(&mut all, observer.observe(&recorder, frame));
     }
-    (recorder.reached.into_inner().unwrap(), all)
+    (recorder.reached.into_inner(), all)
 }
 
 fn in_random_pieces(bytes: &[u8], check: impl Fn(&[&[u8]])) {
@@ -292,11 +293,9 @@ impl Dialect for Recorder {
     }
 
     fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a> {
-        self.reached.lock().unwrap().push((
-            event.name.to_vec(),
-            event.data.to_vec(),
-            event.exception,
-        ));
+        self.reached
+            .lock()
+            .push((event.name.to_vec(), event.data.to_vec(), event.exception));
         self.dialect.read_event(event)
     }
 

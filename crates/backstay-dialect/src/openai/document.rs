@@ -1,0 +1,251 @@
+//! A chunk of a chat stream, a whole chat answer, or an error document.
+
+use std::borrow::Cow;
+
+use super::meaning::Meaning;
+use super::told::Told;
+use crate::json::{Cursor, Stopped};
+use crate::{AnswerFacts, Event, EventFacts, Failure, FailureClass, Progress, Usage, response_id};
+
+/// A chunk of a stream, a whole answer or an error document: their members do not collide.
+#[derive(Default)]
+pub(super) struct Document<'a> {
+    progress: Progress,
+    finished: bool,
+    refused: bool,
+    /// A choice finished with a reason that is a failure.
+    failed: Option<Unfinished>,
+    id: Option<&'a [u8]>,
+    usage: Option<Usage>,
+    error: Option<Told<'a>>,
+    /// An error document without the `error` around it (Mistral, vLLM).
+    top: Told<'a>,
+    /// `"object": "error"` marks such a document.
+    is_error: bool,
+}
+
+/// A reason to finish that is none.
+#[derive(Clone, Copy)]
+enum Unfinished {
+    /// Mistral, OpenRouter.
+    Error,
+    /// vLLM, SGLang: the engine gave the request up.
+    Abort,
+    /// DeepSeek.
+    InsufficientSystemResource,
+}
+
+impl Meaning {
+    /// What one event of a chat stream says.
+    pub(super) fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a> {
+        if event.data.starts_with(b"[DONE]") {
+            return EventFacts {
+                ended: true,
+                ..EventFacts::default()
+            };
+        }
+        let document = Document::whole(event.data).unwrap_or_default();
+        let error = match (&document.error, event.name) {
+            (None, b"error") => Some(self.in_band(&document.top)),
+            _ => document.failure(self),
+        };
+        EventFacts {
+            progress: document.progress,
+            finished: document.finished,
+            ended: false,
+            error,
+            refused: document.refused,
+            response_id: document.id.and_then(response_id),
+            usage: document.usage,
+        }
+    }
+
+    /// What a whole chat answer says.
+    pub(super) fn read_answer(&self, body: &[u8]) -> AnswerFacts {
+        let document = Document::whole(body).unwrap_or_default();
+        AnswerFacts {
+            error: document.failure(self),
+            refused: document.refused,
+            response_id: document.id.and_then(response_id).map(Into::into),
+            usage: document.usage,
+        }
+    }
+}
+
+// === impl Document ===
+
+impl<'a> Document<'a> {
+    /// Reads the start of a document, which may end anywhere or be no JSON at all: what was understood
+    /// counts.
+    pub(super) fn prefix(bytes: &'a [u8]) -> Self {
+        let mut document = Self::default();
+        let mut cursor = Cursor::new(bytes);
+        let _ = match cursor.peek() {
+            // Gemini's endpoint of this shape wraps its error in an array.
+            Some(b'[') => cursor.array(|cursor| document.read(cursor)),
+            _ => document.read(&mut cursor),
+        };
+        document
+    }
+
+    /// Reads a whole document; `None` if it is anything else.
+    fn whole(bytes: &'a [u8]) -> Option<Self> {
+        let mut document = Self::default();
+        let mut cursor = Cursor::new(bytes);
+        document.read(&mut cursor).ok()?;
+        cursor.peek().is_none().then_some(document)
+    }
+
+    fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stopped> {
+        cursor.object(|cursor, key| match key {
+            b"id" => {
+                if let Some(Cow::Borrowed(id)) = cursor.text()? {
+                    self.id = Some(id);
+                }
+                Ok(())
+            }
+            b"object" => {
+                self.is_error = cursor.text()?.as_deref() == Some(b"error");
+                Ok(())
+            }
+            b"choices" => cursor.array(|cursor| self.read_choice(cursor)),
+            b"usage" => self.read_usage(cursor),
+            b"error" => self.read_error(cursor),
+            b"x_groq" => cursor.object(|cursor, key| match key {
+                b"error" => self.read_error(cursor),
+                b"usage" => self.read_usage(cursor),
+                _ => cursor.skip(),
+            }),
+            _ => self.top.read_member(cursor, key),
+        })
+    }
+
+    fn read_choice(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stopped> {
+        cursor.object(|cursor, key| match key {
+            b"delta" => cursor.object(|cursor, key| self.read_delta(cursor, key)),
+            b"finish_reason" => {
+                match cursor.text()?.as_deref() {
+                    None | Some(b"") => {}
+                    Some(b"error") => self.failed = Some(Unfinished::Error),
+                    Some(b"abort") => self.failed = Some(Unfinished::Abort),
+                    Some(b"insufficient_system_resource") => {
+                        self.failed = Some(Unfinished::InsufficientSystemResource);
+                    }
+                    Some(reason) => {
+                        self.finished = true;
+                        self.refused |= reason == b"content_filter";
+                    }
+                }
+                Ok(())
+            }
+            b"error" => self.read_error(cursor),
+            _ => cursor.skip(),
+        })
+    }
+
+    fn read_delta(&mut self, cursor: &mut Cursor<'a>, key: &[u8]) -> Result<(), Stopped> {
+        let progress = match key {
+            b"content" if cursor.peek() == Some(b'[') => {
+                return cursor.array(|cursor| self.read_part(cursor));
+            }
+            b"content" | b"tool_calls" | b"refusal" | b"function_call" | b"audio" | b"images" => {
+                Progress::Content
+            }
+            // The last is Groq's: tools that its own models ran on the way to the answer.
+            b"reasoning_content" | b"reasoning" | b"reasoning_details" | b"executed_tools" => {
+                Progress::Reasoning
+            }
+            _ => return cursor.skip(),
+        };
+        if cursor.holds()? {
+            self.progress = self.progress.max(progress);
+        }
+        Ok(())
+    }
+
+    /// A part of a content that is a list (Mistral): its thinking comes in the same list as its text.
+    fn read_part(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stopped> {
+        let mut progress = Progress::Content;
+        cursor.object(|cursor, key| {
+            match key {
+                b"type" if cursor.text()?.as_deref() == Some(b"thinking") => {
+                    progress = Progress::Reasoning;
+                }
+                b"type" => {}
+                _ => cursor.skip()?,
+            }
+            Ok(())
+        })?;
+        self.progress = self.progress.max(progress);
+        Ok(())
+    }
+
+    fn read_usage(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stopped> {
+        if cursor.peek() != Some(b'{') {
+            return cursor.skip();
+        }
+        let mut usage = Usage::default();
+        cursor.object(|cursor, key| {
+            match key {
+                b"prompt_tokens" => usage.input = cursor.number()?,
+                b"completion_tokens" => usage.output = cursor.number()?,
+                _ => cursor.skip()?,
+            }
+            Ok(())
+        })?;
+        self.usage.get_or_insert_default().update(usage);
+        Ok(())
+    }
+
+    fn read_error(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stopped> {
+        match cursor.peek() {
+            Some(b'{') => {
+                let told = self.error.get_or_insert_default();
+                cursor.object(|cursor, key| told.read_member(cursor, key))
+            }
+            Some(b'"') => self.error.get_or_insert_default().read_text(cursor),
+            _ => {
+                if cursor.is_set()? {
+                    self.error.get_or_insert_default();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What speaks of the error: the object in `error`, else the members beside it (xAI, and documents
+    /// that are an error themselves).
+    pub(super) fn told(&self) -> &Told<'a> {
+        match &self.error {
+            Some(told) if told.words().next().is_some() || self.top.is_empty() => told,
+            _ => &self.top,
+        }
+    }
+
+    /// Whether the document says that it is an error.
+    pub(super) fn is_failure(&self) -> bool {
+        self.error.is_some() || self.is_error
+    }
+
+    /// The error that this document reports inside a 2xx answer.
+    fn failure(&self, meaning: &Meaning) -> Option<Failure> {
+        if self.is_failure() {
+            return Some(meaning.in_band(self.told()));
+        }
+        self.failed.map(Unfinished::failure)
+    }
+}
+
+// === impl Unfinished ===
+
+impl Unfinished {
+    fn failure(self) -> Failure {
+        match self {
+            Self::Error => Failure::new(FailureClass::Server).with_code(b"error"),
+            Self::Abort => Failure::new(FailureClass::Server).with_code(b"abort"),
+            Self::InsufficientSystemResource => {
+                Failure::new(FailureClass::Overloaded).with_code(b"insufficient_system_resource")
+            }
+        }
+    }
+}
