@@ -46,16 +46,36 @@ pub(crate) fn per_frame(
     Ok(long.per(short, more as f64))
 }
 
+/// Per time that the work is done; `None` if this build cannot count.
+pub(crate) fn per_time(mut work: impl FnMut()) -> Option<Allocated> {
+    if !ENABLED {
+        return None;
+    }
+    for _ in 0..WARM_UP {
+        work();
+    }
+    Some(of_times(work, CALLS).per(Allocated::default(), f64::from(CALLS)))
+}
+
+#[cfg(feature = "count-allocations")]
+fn of_times(mut work: impl FnMut(), times: u32) -> Allocated {
+    let region = stats_alloc::Region::new(ALLOCATOR);
+    for _ in 0..times {
+        work();
+    }
+    Allocated::of(region.change())
+}
+
+#[cfg(not(feature = "count-allocations"))]
+fn of_times(_: impl FnMut(), _: u32) -> Allocated {
+    Allocated::default()
+}
+
 #[cfg(feature = "count-allocations")]
 fn of_run(subject: &mut Subject, calls: u32) -> Result<Allocated, BoxError> {
     let region = stats_alloc::Region::new(ALLOCATOR);
     subject.run(calls)?;
-    let change = region.change();
-    #[allow(clippy::cast_precision_loss)]
-    Ok(Allocated {
-        count: (change.allocations + change.reallocations) as f64,
-        bytes: change.bytes_allocated as f64,
-    })
+    Ok(Allocated::of(region.change()))
 }
 
 #[cfg(not(feature = "count-allocations"))]
@@ -66,6 +86,15 @@ fn of_run(_: &mut Subject, _: u32) -> Result<Allocated, BoxError> {
 // === impl Allocated ===
 
 impl Allocated {
+    #[cfg(feature = "count-allocations")]
+    #[allow(clippy::cast_precision_loss)]
+    fn of(change: stats_alloc::Stats) -> Self {
+        Self {
+            count: (change.allocations + change.reallocations) as f64,
+            bytes: change.bytes_allocated as f64,
+        }
+    }
+
     fn per(self, less: Self, by: f64) -> Self {
         Self {
             count: (self.count - less.count) / by,

@@ -4,19 +4,25 @@
 //! cargo run --release -p backstay-bench -- overhead
 //! cargo run --release -p backstay-bench -- allocations
 //! cargo run --release -p backstay-bench -- check
+//! cargo run --release -p backstay-bench -- splice
+//! cargo run --release -p backstay-bench -- observe
 //! ```
 //!
-//! All subjects wrap the same upstream in memory, get the same request, and are called the same way. They
+//! In the first three all subjects wrap the same upstream in memory, get the same request, and are called the same way. They
 //! take turns in one run, so that a busy machine is equally unkind to each.
 
 mod allocations;
 mod case;
 mod check;
 mod counting;
+mod observe;
 mod overhead;
+mod prompt;
 mod row;
+mod splice;
 mod stacks;
 mod subject;
+mod timing;
 mod upstream;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +45,10 @@ enum Bench {
     Allocations(allocations::Options),
     /// Fails if the backstay stack allocates more than it may
     Check,
+    /// Another model put into a request, beside serde_json; fails if a bar is missed
+    Splice(splice::Options),
+    /// The events of a stream read as they pass, beside serde_json; fails if a bar is missed
+    Observe(observe::Options),
 }
 
 fn main() -> Result<ExitCode, BoxError> {
@@ -46,5 +56,7 @@ fn main() -> Result<ExitCode, BoxError> {
         Bench::Overhead(options) => overhead::run(&options).map(|()| ExitCode::SUCCESS),
         Bench::Allocations(options) => allocations::run(&options).map(|()| ExitCode::SUCCESS),
         Bench::Check => check::run(),
+        Bench::Splice(options) => splice::run(&options),
+        Bench::Observe(options) => observe::run(&options),
     }
 }

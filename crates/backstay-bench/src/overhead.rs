@@ -6,6 +6,7 @@ use crate::{
     row::Row,
     stacks,
     subject::Subject,
+    timing::median,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -214,28 +215,4 @@ fn print_table(case: Case, figures: &[Figures]) {
 
 fn nanoseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e9
-}
-
-fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match (values.get(middle), values.len() % 2) {
-        (Some(upper), 1) => *upper,
-        (Some(upper), _) => (values[middle - 1] + upper) / 2.0,
-        (None, _) => f64::NAN,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_middle() {
-        let of = |values: &[f64]| median(values.iter().copied());
-        assert_eq!(of(&[9.0, 1.0, 4.0]), 4.0);
-        assert_eq!(of(&[9.0, 1.0, 4.0, 2.0]), 3.0);
-        assert!(of(&[]).is_nan());
-    }
 }

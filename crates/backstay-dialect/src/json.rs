@@ -1,10 +1,12 @@
 //! A cursor over JSON that finds spans and skips the rest.
 //!
 //! Nothing is validated beyond what finding the end of a value takes, nothing is copied, and
-//! skipping does not recurse. Strings are crossed with `memchr`, since prompts can be large.
+//! skipping does not recurse.
 
 use std::borrow::Cow;
 use std::ops::Range;
+
+use crate::json_string::{Literal, closing_quote};
 
 /// A position in a JSON document.
 #[derive(Debug)]
@@ -19,28 +21,16 @@ pub(crate) struct Stopped {
     pub(crate) at: usize,
 }
 
-/// A string literal without its quotes.
-#[derive(Clone, Copy, Debug)]
-struct Literal<'a> {
-    raw: &'a [u8],
-    escaped: bool,
-}
-
-/// No key that anybody asks for is longer than this; longer ones are not unescaped.
-const MAX_KEY_BYTES: usize = 32;
-
-/// `\u0041` is the longest way to write one byte.
-const MAX_ESCAPE_BYTES: usize = 6;
-
-/// Strings up to this length are crossed a word at a time: a call of `memchr` costs more than
-/// they do.
-const SHORT_STRING_BYTES: usize = 24;
-
 // === impl Cursor ===
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
+    }
+
+    /// Where the cursor is, in bytes from the start.
+    pub(crate) fn position(&self) -> usize {
+        self.at
     }
 
     /// The first byte of what comes next; white space is passed over.
@@ -61,6 +51,15 @@ impl<'a> Cursor<'a> {
         &mut self,
         mut member: impl FnMut(&mut Self, &[u8]) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
+        self.members(|cursor, _, literal| member(cursor, literal.key().as_bytes()))
+    }
+
+    /// Like [`object`](Self::object), with the key as it stands and where its opening quote is.
+    #[inline]
+    pub(crate) fn members(
+        &mut self,
+        mut member: impl FnMut(&mut Self, usize, Literal<'a>) -> Result<(), Stopped>,
+    ) -> Result<(), Stopped> {
         if self.peek() != Some(b'{') {
             return self.skip();
         }
@@ -73,12 +72,13 @@ impl<'a> Cursor<'a> {
             if self.peek() != Some(b'"') {
                 return Err(self.stopped());
             }
+            let start = self.at;
             let literal = self.literal()?;
             if self.peek() != Some(b':') {
                 return Err(self.stopped());
             }
             self.at += 1;
-            member(self, &literal.key())?;
+            member(self, start, literal)?;
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
@@ -125,12 +125,17 @@ impl<'a> Cursor<'a> {
             self.skip()?;
             return Ok(None);
         }
+        Ok(Some(self.literal()?.text()))
+    }
+
+    /// The text of the string that comes next, if it has no escapes. Anything else is skipped.
+    pub(crate) fn plain_text(&mut self) -> Result<Option<&'a [u8]>, Stopped> {
+        if self.peek() != Some(b'"') {
+            self.skip()?;
+            return Ok(None);
+        }
         let literal = self.literal()?;
-        Ok(Some(if literal.escaped {
-            Cow::Owned(unescape(literal.raw))
-        } else {
-            Cow::Borrowed(literal.raw)
-        }))
+        Ok((!literal.escaped).then_some(literal.raw))
     }
 
     /// The digits of the whole number that comes next. Anything else is skipped.
@@ -188,7 +193,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(crate) fn skip(&mut self) -> Result<(), Stopped> {
         match self.peek() {
-            Some(b'"') => self.literal().map(|_| ()),
+            Some(b'"') => self.skip_string(),
             Some(b'{' | b'[') => self.skip_nested(),
             _ => self.skip_scalar(),
         }
@@ -200,7 +205,7 @@ impl<'a> Cursor<'a> {
         while let Some(&byte) = self.bytes.get(self.at) {
             match byte {
                 b'"' => {
-                    self.literal()?;
+                    self.skip_string()?;
                     continue;
                 }
                 b'{' | b'[' => depth += 1,
@@ -231,132 +236,36 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Crosses the string whose opening quote is next.
+    /// Reads the string whose opening quote is next.
     #[inline]
     fn literal(&mut self) -> Result<Literal<'a>, Stopped> {
-        let start = self.at + 1;
-        let mut at = start;
-        let mut escaped = false;
-        loop {
-            let Some(found) = self.bytes.get(at..).and_then(string_stop) else {
-                self.at = self.bytes.len();
-                return Err(self.stopped());
-            };
-            at += found;
-            if self.bytes[at] == b'"' {
-                self.at = at + 1;
-                return Ok(Literal {
-                    raw: &self.bytes[start..at],
-                    escaped,
-                });
+        match Literal::read(self.bytes, self.at + 1) {
+            Some((literal, end)) => {
+                self.at = end + 1;
+                Ok(literal)
             }
-            escaped = true;
-            at += 2;
+            None => Err(self.broken_off()),
         }
+    }
+
+    /// Crosses the string whose opening quote is next.
+    #[inline]
+    fn skip_string(&mut self) -> Result<(), Stopped> {
+        match closing_quote(self.bytes, self.at + 1) {
+            Some(end) => {
+                self.at = end + 1;
+                Ok(())
+            }
+            None => Err(self.broken_off()),
+        }
+    }
+
+    fn broken_off(&mut self) -> Stopped {
+        self.at = self.bytes.len();
+        self.stopped()
     }
 
     fn stopped(&self) -> Stopped {
         Stopped { at: self.at }
     }
-}
-
-// === impl Literal ===
-
-impl<'a> Literal<'a> {
-    #[inline]
-    fn key(self) -> Cow<'a, [u8]> {
-        if self.escaped && self.raw.len() <= MAX_KEY_BYTES * MAX_ESCAPE_BYTES {
-            Cow::Owned(unescape(self.raw))
-        } else {
-            Cow::Borrowed(self.raw)
-        }
-    }
-}
-
-/// Where the next quote or backslash is.
-#[inline]
-fn string_stop(bytes: &[u8]) -> Option<usize> {
-    let mut crossed = 0;
-    while let (Some(word), true) = (bytes[crossed..].first_chunk(), crossed < SHORT_STRING_BYTES) {
-        let word = u64::from_le_bytes(*word);
-        let stops = zero_bytes(word ^ every_byte(b'"')) | zero_bytes(word ^ every_byte(b'\\'));
-        if stops != 0 {
-            return Some(crossed + stops.trailing_zeros() as usize / 8);
-        }
-        crossed += 8;
-    }
-    Some(crossed + memchr::memchr2(b'"', b'\\', &bytes[crossed..])?)
-}
-
-const fn every_byte(byte: u8) -> u64 {
-    u64::from_le_bytes([byte; 8])
-}
-
-/// Sets the top bit of the lowest zero byte. Bits above that one mean nothing.
-const fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(every_byte(1)) & !word & every_byte(0x80)
-}
-
-/// Resolves the escapes of a string literal (RFC 8259, section 7). Half a surrogate pair becomes
-/// U+FFFD; what is no escape stays as it is.
-pub(crate) fn unescape(raw: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(slash) = memchr::memchr(b'\\', rest) {
-        text.extend_from_slice(&rest[..slash]);
-        rest = &rest[slash + 1..];
-        let Some((&kind, after)) = rest.split_first() else {
-            text.push(b'\\');
-            break;
-        };
-        let plain = match kind {
-            b'"' | b'\\' | b'/' => kind,
-            b'b' => 0x08,
-            b'f' => 0x0c,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'u' => {
-                let (character, used) = unicode(after);
-                let mut buffer = [0; 4];
-                text.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
-                rest = &after[used..];
-                continue;
-            }
-            _ => {
-                text.push(b'\\');
-                kind
-            }
-        };
-        text.push(plain);
-        rest = after;
-    }
-    text.extend_from_slice(rest);
-    text
-}
-
-/// The character of the hexadecimal digits behind `\u`, and how many bytes it took.
-fn unicode(digits: &[u8]) -> (char, usize) {
-    let Some(first) = four_digits(digits) else {
-        return (char::REPLACEMENT_CHARACTER, 0);
-    };
-    if let (0xd800..0xdc00, Some([b'\\', b'u'])) = (first, digits.get(4..6)) {
-        if let Some(second @ 0xdc00..0xe000) = digits.get(6..).and_then(four_digits) {
-            let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-            return (
-                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
-                10,
-            );
-        }
-    }
-    (
-        char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER),
-        4,
-    )
-}
-
-fn four_digits(bytes: &[u8]) -> Option<u32> {
-    bytes.get(..4)?.iter().try_fold(0, |code, &byte| {
-        Some(code << 4 | char::from(byte).to_digit(16)?)
-    })
 }

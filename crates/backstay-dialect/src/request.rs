@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::json::{Cursor, unescape};
+use crate::json::Cursor;
+use crate::json_string::unescape;
 
 /// What a request says about itself.
 #[non_exhaustive]
@@ -32,6 +33,9 @@ pub enum RequestError {
     NoModel,
     /// There is more than one top-level `model`, and servers differ in which one they obey.
     SecondModel,
+    /// A top-level key differs from `model` in case alone. Some servers fold case, and take it
+    /// for the model; which one is asked for depends on the server.
+    ModelInOtherCase,
     /// The top-level `model` is not a string.
     ModelNotAString,
     /// The document breaks off, or is no JSON, at this offset in bytes.
@@ -107,6 +111,10 @@ pub(crate) fn read_top_level(body: &[u8]) -> Result<RequestFacts, RequestError> 
             facts.stream = body.get(span) == Some(b"true");
             Ok(())
         }
+        _ if key.eq_ignore_ascii_case(b"model") => {
+            complaint = complaint.or(Some(RequestError::ModelInOtherCase));
+            cursor.skip()
+        }
         _ => cursor.skip(),
     });
 
@@ -139,6 +147,10 @@ impl fmt::Display for RequestError {
             ),
             Self::SecondModel => f.write_str(
                 "the request body has more than one top-level `model`: keep one of them",
+            ),
+            Self::ModelInOtherCase => f.write_str(
+                "the request body has a top-level key that is `model` in another case: write it in \
+                 lower case, or leave it out",
             ),
             Self::ModelNotAString => f.write_str(
                 "the top-level `model` of the request body is not a string: name the model as one",
