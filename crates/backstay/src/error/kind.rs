@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Empty,
     /// An answer that began with a 2xx status carried an error.
     InBand(FailureClass),
+    /// The provider withheld the answer, and a policy of the user's took that for a failure.
+    Refused,
     /// The upstream answered with this status, and the status layer made an error of it.
     Status(StatusCode),
     /// Sending or receiving failed; `source()` has the client's error.
@@ -50,6 +52,10 @@ pub enum RequestProblem {
     SecondModel,
     /// The model in the body is not a string.
     ModelNotAString,
+    /// The body has a `model` in another case, which some servers take for the model.
+    ModelInOtherCase,
+    /// The path names no model where its dialect has it.
+    NoModelInPath,
     /// The JSON ends early or is broken where the model is looked for.
     Malformed,
     /// The body is larger than the replay limit, and a target needs it rewritten.
@@ -64,4 +70,10 @@ pub enum RequestProblem {
     Plaintext,
     /// A clock or limit in the request's extensions is zero.
     ZeroDuration,
+    /// The name of the model cannot stand in the path of the target.
+    ModelInPath,
+    /// The target speaks a dialect of another family than the call.
+    Dialect,
+    /// The target's signature could not be made; `source()` has the signer's error.
+    Unsigned,
 }

@@ -92,7 +92,9 @@ mod answer;
 mod backoff;
 mod body;
 mod budget;
+mod choice;
 mod commit;
+pub mod cool_down;
 mod course;
 mod ended;
 mod evidence;
@@ -103,24 +105,34 @@ mod head;
 mod hold;
 mod layer;
 mod linger;
+mod live;
 mod original;
+mod pins;
 mod plan;
 mod policy;
 mod reading;
+pub mod recipes;
+mod route;
 mod service;
+mod sign;
 mod target;
 mod targets;
+mod window;
 
 pub use self::{
     backoff::Backoff,
     body::FallbackBody,
     budget::RetryBudget,
     commit::Commit,
+    cool_down::{CoolDown, CoolDowns},
     future::FallbackFuture,
     layer::FallbackLayer,
     original::Idempotent,
+    pins::{Conversation, Pins},
     policy::{Cause, Decision, DefaultPolicy, Failed, Pause, Policy},
     service::FallbackService,
+    sign::{Outgoing, Sign},
     target::Target,
     targets::Targets,
+    window::PromptTokens,
 };
