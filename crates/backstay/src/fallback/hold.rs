@@ -108,7 +108,8 @@ where
         match self.point {
             Commit::Head => true,
             Commit::FirstContent => call.signals().has(Signals::OUTPUT),
-            Commit::AfterReasoning => call.signals().has(Signals::CONTENT),
+            // Reasoning came before it.
+            Commit::AfterReasoning => false,
             Commit::End => false,
         }
     }
