@@ -205,7 +205,10 @@ async fn a_pinned_target_that_fails_or_cools_down_is_left_and_the_others_are_tri
     let service = stack(targets, &upstream);
     send(&service, of("one")).await.unwrap();
     // `b` is busy; `a` serves, and keeps the conversation from now on.
-    send(&service, of("one")).await.unwrap();
+    let response = send(&service, of("one")).await.unwrap();
+    // `a` had failed before, and did not cool down.
+    let passed = response.extensions().get::<Trail>().unwrap().passed_over();
+    assert_eq!(passed, []);
     sleep(seconds(60)).await;
     send(&service, of("one")).await.unwrap();
     assert_eq!(models(&upstream), ["a", "b", "b", "a", "a"]);

@@ -372,10 +372,13 @@ async fn what_cannot_be_patched_is_refused_or_passed_over() {
 
 // Signatures.
 
+/// URI, headers and body, as the signer was shown them.
+type Shown = (String, HeaderMap, Vec<u8>);
+
 #[derive(Debug, Default)]
 struct Signer {
     fails: bool,
-    signed: Arc<Mutex<Vec<(String, HeaderMap, Vec<u8>)>>>,
+    signed: Arc<Mutex<Vec<Shown>>>,
 }
 
 impl Sign for Signer {

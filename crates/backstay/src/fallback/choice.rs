@@ -76,16 +76,18 @@ impl Untried {
         now: Instant,
     ) -> Option<(usize, Trial)> {
         let mut soonest: Option<(Instant, usize)> = None;
+        let mut cooling = 0;
         let pinned = self.pinned.take();
         let order = pinned.into_iter().chain(0..plan.routes.len());
         for at in order.filter(|at| self.left & bit(*at) != 0) {
             let record = plan.routes[at].record.as_ref();
             match Trial::admit(record, plan.cool_down_rules, now) {
                 Admission::Open(trial) => {
-                    self.take(at, plan, call, now);
+                    self.take(at, cooling, plan, call, now);
                     return Some((at, trial));
                 }
                 Admission::Closed(until) => {
+                    cooling |= bit(at);
                     if soonest.is_none_or(|(earliest, _)| until < earliest) {
                         soonest = Some((until, at));
                     }
@@ -93,7 +95,7 @@ impl Untried {
             }
         }
         let (_, at) = soonest?;
-        self.take(at, plan, call, now);
+        self.take(at, cooling, plan, call, now);
         let record = plan.routes[at].record.as_ref();
         Some((at, Trial::admit_at_last(record, plan.cool_down_rules)))
     }
@@ -139,19 +141,21 @@ impl Untried {
     }
 
     /// The trail learns of the targets that this one is preferred to.
-    fn take(&mut self, chosen: usize, plan: &Plan, call: &Call, now: Instant) {
+    fn take(&mut self, chosen: usize, cooling: u64, plan: &Plan, call: &Call, now: Instant) {
         self.left &= !bit(chosen);
-        for (at, route) in plan.routes.iter().enumerate().take(chosen) {
-            if let Some(reason) = self.settle(at) {
-                pass_over(call, route, now, reason);
-            } else if self.left & !self.told & bit(at) != 0
-                && route
-                    .record
-                    .as_ref()
-                    .is_some_and(|record| !record.is_clear())
-            {
-                self.told |= bit(at);
+        let cooling = cooling & !bit(chosen) & !self.told;
+        self.told |= cooling;
+        // Nearly always there is none.
+        if cooling | self.unfit | self.narrow == 0 {
+            return;
+        }
+        for (at, route) in plan.routes.iter().enumerate() {
+            if cooling & bit(at) != 0 {
                 pass_over(call, route, now, Reason::CoolingDown);
+            } else if at < chosen
+                && let Some(reason) = self.settle(at)
+            {
+                pass_over(call, route, now, reason);
             }
         }
     }

@@ -3,11 +3,11 @@
 use super::{
     FallbackBody,
     answer::FailedAnswer,
-    course::Verdict,
     failing::Failing,
     future::{Output, Rest, Stage, Step},
     hold::{Hold, HoldEnd},
     policy::{Cause, Decision},
+    verdict::Verdict,
 };
 use crate::{
     alarm::Alarm,

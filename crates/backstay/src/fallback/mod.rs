@@ -117,6 +117,7 @@ mod service;
 mod sign;
 mod target;
 mod targets;
+mod verdict;
 mod window;
 
 pub use self::{

@@ -36,9 +36,10 @@ pub(super) struct Original<B> {
     content: Content<B>,
     /// Once the first attempt has been given the head itself.
     saved: Option<Saved>,
-    dialect: Arc<dyn Dialect>,
+    /// In which the call was made.
+    native: Arc<dyn Dialect>,
     /// The dialect of the attempt under way.
-    spoken: Arc<dyn Dialect>,
+    dialect: Arc<dyn Dialect>,
     /// The span of the model in the body.
     model: Option<Range<usize>>,
     /// The span of the model in the path.
@@ -114,7 +115,7 @@ impl<B: ReplayableBody> Original<B> {
             idempotent: dialect.carries_model()
                 || parts.method.is_idempotent()
                 || parts.extensions.get::<Idempotent>().is_some(),
-            spoken: dialect.clone(),
+            native: dialect.clone(),
             dialect,
         }
     }
@@ -130,7 +131,7 @@ impl<B: ReplayableBody> Original<B> {
     ) -> Result<Self, Error> {
         // The model may be in the path.
         if plan.names_models
-            && let Ok(facts) = self.dialect.read_request(path_and_query(parts), b"{}")
+            && let Ok(facts) = self.native.read_request(path_and_query(parts), b"{}")
         {
             self.path_model = facts.path_model;
         }
@@ -144,7 +145,7 @@ impl<B: ReplayableBody> Original<B> {
         let Content::Memory(whole) = &self.content else {
             return Ok(());
         };
-        let dialect = &*self.dialect;
+        let dialect = &*self.native;
         match dialect.read_request(path_and_query(parts), whole) {
             Ok(facts) => {
                 self.model = facts.model;
@@ -199,7 +200,7 @@ impl<B: ReplayableBody> Original<B> {
 
     /// The dialect of the attempt under way.
     pub(super) fn dialect(&self) -> &Arc<dyn Dialect> {
-        &self.spoken
+        &self.dialect
     }
 
     pub(super) fn is_head(&self) -> bool {
@@ -229,11 +230,11 @@ impl<B: ReplayableBody> Original<B> {
             self.saved = Some(Saved::of(&parts));
         }
         let place = self.place(route, &parts, call)?;
-        Change::new(plan, route, &*self.dialect, rewritten, place)
+        Change::new(plan, route, &*self.native, rewritten, place)
             .apply(&mut parts)
             .map_err(problem)?;
-        self.spoken = plan
-            .dialect_of(route, &self.dialect, &parts.uri)
+        self.dialect = plan
+            .dialect_of(route, &self.native, &parts.uri)
             .ok_or_else(|| problem(RequestProblem::Dialect))?;
         if route.sign.is_some() {
             sign(route, call, &mut parts, body.as_ref().map(|(body, _)| body))?;

@@ -1,7 +1,7 @@
 //! What a failed attempt says about its target.
 
 use super::super::policy::Cause;
-use crate::timeout::Clock;
+use crate::{timeout::Clock, transport::Delivery};
 use backstay_dialect::{Cooling, Failure, FailureClass};
 use tokio::time::Duration;
 
@@ -40,6 +40,8 @@ impl Symptom {
         match cause {
             Cause::Status { failure, .. } | Cause::InBand(failure) => Self::told(failure, seen_in),
             Cause::Clock(clock) => Self::clock(*clock, seen_in),
+            // The client does not take such a request, wherever it goes.
+            Cause::Transport(error) if Delivery::of(*error) == Delivery::Refused => Self::None,
             Cause::Truncated | Cause::Empty | Cause::Transport(_) => Self::Failure,
             Cause::Refused => Self::None,
         }
