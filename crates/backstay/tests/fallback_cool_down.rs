@@ -404,6 +404,28 @@ async fn one_call_at_a_time_probes_and_a_dropped_one_frees_the_slot() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_is_no_second_probe_beside_another() {
+    let upstream = Upstream::new([
+        Answer::status(429, "{}").header("retry-after", "20"),
+        Answer::stream(&["a"]).after(seconds(30)),
+        Answer::stream(&["b"]),
+    ]);
+    let service = stack(Targets::new("a").then("b"), &upstream);
+    let first = tokio::spawn(send(&service, chat()));
+    // Its retry is a little later than it was asked to be; the probe is not.
+    sleep(seconds(20)).await;
+    let probe = tokio::spawn(send(&service, chat()));
+    let response = first.await.unwrap().unwrap();
+    assert_eq!(served_by(&response), "b");
+    let passed = response.extensions().get::<Trail>().unwrap().passed_over();
+    assert_eq!(
+        (&*passed[0].target, passed[0].reason),
+        ("a", Reason::CoolingDown)
+    );
+    assert_eq!(served_by(&probe.await.unwrap().unwrap()), "a");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_that_fails_lengthens_the_cool_down_and_goes_on_at_once() {
     let answers = [Answer::status(500, "{}"), Answer::stream(&["b"])];
     let (service, upstream, cool_downs) = recovering(answers, Commit::FirstContent).await;

@@ -4,14 +4,15 @@
 mod support;
 
 use backstay::dialect::{
-    AnthropicMessages, BedrockConverse, Gemini, Groq, OpenAiChat, OpenRouter, VertexAnthropic,
+    self, AnswerFacts, AnthropicMessages, BedrockConverse, Dialect, Event, EventFacts, Failure,
+    FailureClass, Gemini, Groq, OpenAiChat, OpenRouter, Progress, RequestError, RequestFacts,
+    VertexAnthropic,
 };
 use backstay::error::RequestProblem;
 use backstay::fallback::{FallbackLayer, Outgoing, PromptTokens, Sign, Target, Targets};
 use backstay::trail::{Outcome, Reason};
 use backstay::{Body, BoxError, BuildError, ErrorKind, Trail};
-use backstay_dialect::FailureClass;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use support::{
@@ -55,7 +56,7 @@ fn targets_of_two_families_are_refused_at_build_and_both_are_named() {
     }
     let of_one = Targets::new(Target::model("a").dialect(OpenAiChat))
         .then(Target::model("b").dialect(Groq))
-        .then(Target::model("c").dialect(backstay::dialect::AzureOpenAi));
+        .then(Target::model("c").dialect(dialect::AzureOpenAi));
     assert_eq!(build(of_one), Ok(()));
     let roofs = Targets::new(Target::model("a").dialect(AnthropicMessages))
         .then(Target::model("b").dialect(VertexAnthropic));
@@ -83,6 +84,68 @@ async fn each_attempt_is_classified_with_the_dialect_of_its_own_target() {
         let targets = Targets::new("a").then(target).retries(0);
         let response = send(&stack(targets, &upstream), chat()).await.unwrap();
         assert_eq!(trail(&response)[1].class, Some(class));
+    }
+    // What one target names is nothing to the others.
+    let upstream = Upstream::new([refused()]);
+    let targets = Targets::new("a").then(Target::model("b").dialect(OpenRouter));
+    let response = send(&stack(targets.retries(0), &upstream), chat())
+        .await
+        .unwrap();
+    let attempts = trail(&response);
+    assert_eq!(attempts[0].class, Some(FailureClass::Authentication));
+    assert_eq!(attempts[1].class, Some(FailureClass::ContentPolicy));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stream_of_each_attempt_is_read_with_the_dialect_of_its_own_target() {
+    let odd = support::data("a word of its own");
+    let upstream = Upstream::new([Answer::status(500, "{}"), Answer::events(vec![odd])]);
+    let targets = Targets::new("a").then(Target::model("b").dialect(Odd));
+    let targets = targets.then("c").retries(0);
+    let response = send(&stack(targets, &upstream), chat()).await.unwrap();
+    let shared = response.extensions().get::<Trail>().unwrap().clone();
+    assert!(support::read(response.into_body()).await.1.is_none());
+    assert_eq!(shared.attempts().len(), 2);
+    assert_eq!(shared.attempts()[1].outcome, Outcome::Complete);
+}
+
+/// One event, whatever it says, is a whole answer.
+#[derive(Debug)]
+struct Odd;
+
+impl Dialect for Odd {
+    fn name(&self) -> &'static str {
+        "odd"
+    }
+    fn provider(&self) -> &'static str {
+        ""
+    }
+    fn family(&self) -> &'static str {
+        OpenAiChat.family()
+    }
+    fn carries_model(&self) -> bool {
+        true
+    }
+    fn read_request(&self, path: &str, body: &[u8]) -> Result<RequestFacts, RequestError> {
+        OpenAiChat.read_request(path, body)
+    }
+    fn portable_headers(&self) -> &'static [HeaderName] {
+        OpenAiChat.portable_headers()
+    }
+    fn credential_headers(&self) -> &'static [HeaderName] {
+        OpenAiChat.credential_headers()
+    }
+    fn classify(&self, answer: &dialect::Answer<'_>) -> Failure {
+        OpenAiChat.classify(answer)
+    }
+    fn read_event<'a>(&self, _: &Event<'a>) -> EventFacts<'a> {
+        let mut facts = EventFacts::default();
+        facts.progress = Progress::Content;
+        facts.ended = true;
+        facts
+    }
+    fn read_answer(&self, body: &[u8]) -> AnswerFacts {
+        OpenAiChat.read_answer(body)
     }
 }
 
@@ -130,6 +193,23 @@ async fn an_attempt_has_the_ids_of_its_provider_and_the_usage_of_its_stream() {
     let usage = attempts[2].usage.unwrap();
     assert_eq!((usage.input, usage.output), (Some(7), Some(3)));
     assert_eq!(attempts[0].usage, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_stream_that_is_cut_the_last_usage_that_it_told_is_known() {
+    let counted = |output: u64| {
+        support::data(&format!(
+            r#"{{"choices":[{{"delta":{{"content":"x"}}}}],"usage":{{"prompt_tokens":7,"completion_tokens":{output}}}}}"#
+        ))
+    };
+    let cut = Answer::events(vec![counted(1), counted(2), counted(3)]);
+    let upstream = Upstream::new([cut]);
+    let response = send(&stack(Targets::new("a").then("b"), &upstream), chat())
+        .await
+        .unwrap();
+    let error = support::read(response.into_body()).await.1.unwrap();
+    let usage = trail_of(&error).attempts()[0].usage.unwrap();
+    assert_eq!((usage.input, usage.output), (Some(7), Some(3)));
 }
 
 #[tokio::test(start_paused = true)]

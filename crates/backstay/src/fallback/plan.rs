@@ -137,17 +137,19 @@ impl Plan {
         })
     }
 
-    /// The dialect of a call to this host and path. Where models are named, a path that tells nothing, that
-    /// of embeddings say, has an OpenAI-shaped body.
+    /// The dialect in which a call to this host and path was made. What a target names goes before what they
+    /// tell, unless the two are of one family: then host and path know the provider. Where models are named, a
+    /// path that tells nothing, that of embeddings say, has an OpenAI-shaped body.
     pub(super) fn dialect(&self, uri: &Uri) -> &Arc<dyn Dialect> {
-        if let Some(named) = &self.dialect {
-            return named;
+        if let (true, Some(plain)) = (self.plain, &self.dialect) {
+            return plain;
         }
         let spoken = detect(uri.host().unwrap_or_default(), uri.path());
-        if self.names_models && !spoken.carries_model() {
-            return detect("", "/chat/completions");
+        match &self.dialect {
+            Some(named) if named.family() != spoken.family() => named,
+            None if self.names_models && !spoken.carries_model() => detect("", "/chat/completions"),
+            _ => spoken,
         }
-        spoken
     }
 
     /// The dialect of an attempt: what its target names, else what its host and path tell, if that is of the

@@ -267,6 +267,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_answer_says_nothing_of_what_came_after_it_was_asked_for() {
+        let cool_downs = CoolDowns::new();
+        let record = target(&cool_downs);
+        let now = Instant::now();
+        admit(&record, now).unwrap().failed(Symptom::Failure, now);
+        let mut earlier = admit(&record, now).unwrap();
+        admit(&record, now).unwrap().failed(BUSY, now);
+        earlier.succeeded();
+        assert!(cool_downs.of("a").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_says_nothing_of_the_target_leaves_it_as_it_is() {
         let cool_downs = CoolDowns::new();
         let record = target(&cool_downs);
