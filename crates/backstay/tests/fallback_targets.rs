@@ -607,12 +607,17 @@ async fn without_a_count_only_a_body_that_is_surely_too_long_is_left_out_and_dat
 
 #[tokio::test(start_paused = true)]
 async fn where_the_first_does_not_hold_it_the_one_that_was_asked_has_the_last_word() {
-    let upstream = Upstream::new([Answer::status(502, "middle"), Answer::status(500, "large")]);
+    let upstream = Upstream::new([
+        Answer::status(502, "middle"),
+        Answer::status(504, "middle again"),
+        Answer::status(500, "large"),
+    ]);
     let mut request = chat();
     request.extensions_mut().insert(PromptTokens(500));
-    let response = send(&stack(windows(), &upstream), request).await.unwrap();
-    assert_eq!(response.status(), 502);
-    assert_eq!(trail(&response)[1].outcome, Outcome::Status);
+    let service = stack(windows().retries(1), &upstream);
+    let response = send(&service, request).await.unwrap();
+    assert_eq!(models(&upstream), ["middle", "middle", "large", "large"]);
+    assert_eq!(response.status(), 504);
 }
 
 #[test]
