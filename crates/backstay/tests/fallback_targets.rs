@@ -328,7 +328,8 @@ async fn of_the_query_only_what_tells_the_format_goes_to_another_authority() {
                 .dialect(Gemini),
         )
         .retries(0);
-    let query = "key=sesame&alt=sse&access_token=t&X-Amz-Signature=s&api_key=k&user=me";
+    let query =
+        "key=sesame&alt=sse&api-version=1&access_token=t&X-Amz-Signature=s&api_key=k&user=me";
     let mut request = gemini(&format!(
         "/v1beta/models/first:streamGenerateContent?{query}"
     ));

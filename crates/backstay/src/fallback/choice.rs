@@ -131,13 +131,13 @@ impl Untried {
     /// Nothing more is tried, for this reason.
     pub(super) fn give_up(&mut self, plan: &Plan, call: &Call, now: Instant, reason: Reason) {
         for (at, route) in plan.routes.iter().enumerate() {
-            if let Some(own) = self.settle(at) {
-                pass_over(call, route, now, own);
-            } else if self.left & bit(at) != 0 {
+            if self.narrow & bit(at) != 0 {
+                pass_over(call, route, now, Reason::ContextWindow);
+            } else if (self.left | self.unfit) & bit(at) != 0 {
                 pass_over(call, route, now, reason);
             }
         }
-        self.left = 0;
+        *self = Self::default();
     }
 
     /// The trail learns of the targets that this one is preferred to.

@@ -50,9 +50,9 @@ const PORTABLE: [HeaderName; 5] = [
     header::USER_AGENT,
 ];
 
-/// Parameters that tell the format of what is sent or asked for, and nothing else: Gemini's `alt=sse`, Azure's
-/// `api-version`.
-const PORTABLE_PARAMETERS: [&str; 2] = ["alt", "api-version"];
+/// Parameters that tell the format that is asked for, and nothing else: Gemini's `alt=sse`, without which the
+/// caller would be given another.
+const PORTABLE_PARAMETERS: [&str; 1] = ["alt"];
 
 // === impl Saved ===
 

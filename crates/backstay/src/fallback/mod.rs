@@ -53,7 +53,7 @@
 //! |---|---|
 //! | the model | where the call has it: in the body, spliced between two slices of the original; in the path, as one percent-encoded segment. In a path or query of the target's own `{model}` stands for it |
 //! | other top-level fields | [`Target::patch`]: a value overrides, `null` removes, absence keeps |
-//! | scheme, host and port | [`Target::origin`]. Only an allow-list of headers goes with it, of the query only `alt` and `api-version`, and nothing of a user or password: a credential of one authority never reaches another. `https` never becomes `http` unless [allowed](Target::allow_plaintext) |
+//! | scheme, host and port | [`Target::origin`]. Only an allow-list of headers goes with it, of the query only `alt` (Gemini's format), and nothing of a user or password: a credential of one authority never reaches another. `https` never becomes `http` unless [allowed](Target::allow_plaintext) |
 //! | credentials | [`Target::bearer`], [`Target::credential`]; a target that has some gets none of the caller's. [`Target::sign`] signs after everything else, for each attempt |
 //! | headers, path, query | [`Target::header`], [`Target::path`], [`Target::query`] |
 //! | dialect | [`Target::dialect`], else what its host and path tell. Targets of one call are of one [family](backstay_dialect::Dialect::family), for they are sent the same document: what is known at build is an error there, that names both; what only the call shows is an error at the first target, and passes over another |

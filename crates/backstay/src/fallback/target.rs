@@ -94,8 +94,8 @@ impl Target {
     }
 
     /// Another scheme, host and port, like `https://api.example.com`. Headers of the request that are not
-    /// on the allow-list and its credentials do not go there; of its query only `alt` and `api-version`, which
-    /// tell the format.
+    /// on the allow-list and its credentials do not go there; of its query only `alt`, Gemini's name for the
+    /// format.
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
         self
