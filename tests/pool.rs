@@ -1,7 +1,7 @@
 //! Failed answers hold no connections, however many there are and however long they go on.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use backstay::fallback::{Backoff, Target, Targets};
+use backstay::fallback::{Backoff, CoolDowns, Target, Targets};
 use backstay_mock::{Mock, Reply};
 use backstay_tests::{
     HANGS, MS,
@@ -27,7 +27,9 @@ async fn behind_a_fallback() {
                 let mock = Mock::start().await.unwrap();
                 let failed = Reply::status(status).header("retry-after", "3600");
                 mock.script("first", failed.body("x".repeat(length)));
-                let stack = Setup::new(Targets::new("first").then("second")).http1();
+                // Each call is to meet the failure.
+                let targets = Targets::new("first").then("second");
+                let stack = Setup::new(targets.cool_downs(CoolDowns::off())).http1();
                 for _ in 0..CALLS {
                     let response = within(stack.call(api.stream(&mock.url(), "first"))).await;
                     let answer = read(response.unwrap()).await;

@@ -203,15 +203,14 @@ impl<B> Shared<B> {
             .entry(USER_AGENT)
             .or_insert_with(|| self.user_agent.clone());
 
-        if request.uri().scheme() == Some(&Scheme::HTTP) {
-            if let Route::Forward(proxy) = self.routes.of(request.uri()) {
-                if let Some(credentials) = proxy.basic_auth() {
-                    request
-                        .headers_mut()
-                        .entry(PROXY_AUTHORIZATION)
-                        .or_insert_with(|| credentials.clone());
-                }
-            }
+        if request.uri().scheme() == Some(&Scheme::HTTP)
+            && let Route::Forward(proxy) = self.routes.of(request.uri())
+            && let Some(credentials) = proxy.basic_auth()
+        {
+            request
+                .headers_mut()
+                .entry(PROXY_AUTHORIZATION)
+                .or_insert_with(|| credentials.clone());
         }
     }
 }

@@ -28,10 +28,9 @@ fn chain_has<E: StdError + 'static>(error: &Error) -> bool {
         if let Some(inner) = error
             .downcast_ref::<std::io::Error>()
             .and_then(std::io::Error::get_ref)
+            && inner.is::<E>()
         {
-            if inner.is::<E>() {
-                return true;
-            }
+            return true;
         }
         next = error.source();
     }

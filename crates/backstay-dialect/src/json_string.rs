@@ -296,14 +296,14 @@ fn unicode(digits: &[u8]) -> (char, usize) {
     let Some(first) = four_digits(digits) else {
         return (char::REPLACEMENT_CHARACTER, 0);
     };
-    if let (0xd800..0xdc00, Some([b'\\', b'u'])) = (first, digits.get(4..6)) {
-        if let Some(second @ 0xdc00..0xe000) = digits.get(6..).and_then(four_digits) {
-            let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-            return (
-                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
-                10,
-            );
-        }
+    if let (0xd800..0xdc00, Some([b'\\', b'u'])) = (first, digits.get(4..6))
+        && let Some(second @ 0xdc00..0xe000) = digits.get(6..).and_then(four_digits)
+    {
+        let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+        return (
+            char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
+            10,
+        );
     }
     (
         char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER),

@@ -73,10 +73,8 @@ fn gzip_each(acts: VecDeque<Act>) -> VecDeque<Act> {
         }
         compressed.push_back(Act::Send(std::mem::take(encoder.get_mut()).into(), tokens));
     }
-    if ends {
-        if let Ok(trailer) = encoder.finish() {
-            compressed.push_back(Act::Send(trailer.into(), 0));
-        }
+    if ends && let Ok(trailer) = encoder.finish() {
+        compressed.push_back(Act::Send(trailer.into(), 0));
     }
     compressed
 }

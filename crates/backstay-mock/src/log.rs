@@ -141,10 +141,10 @@ impl Log {
     pub(crate) fn push(&mut self, make: impl FnOnce(u64) -> Logged) -> u64 {
         self.last_number += 1;
         let number = self.last_number;
-        if self.entries.len() >= MAX_LOGGED {
-            if let Some(oldest) = self.entries.pop_front() {
-                self.body_bytes = self.body_bytes.saturating_sub(oldest.body.len());
-            }
+        if self.entries.len() >= MAX_LOGGED
+            && let Some(oldest) = self.entries.pop_front()
+        {
+            self.body_bytes = self.body_bytes.saturating_sub(oldest.body.len());
         }
         self.entries.push_back(make(number));
         number

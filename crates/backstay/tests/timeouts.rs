@@ -324,3 +324,41 @@ async fn waiting_for_readiness_is_on_no_clock() {
         });
     send(&under_fallback, chat()).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn first_content_is_stopped_by_no_reasoning_and_is_off_unless_it_is_set() {
+    let thinks = || support::data(r#"{"choices":[{"delta":{"reasoning_content":"hm"}}]}"#);
+    let thinking = || {
+        vec![
+            thinks(),
+            wait(3),
+            thinks(),
+            wait(3),
+            token("a"),
+            finish(),
+            done(),
+        ]
+    };
+    let set = Timeouts::new().first_content(seconds(5));
+    assert_eq!(
+        ended_by(set, thinking()).await,
+        (Some(Clock::FirstContent), seconds(5))
+    );
+    let in_time = vec![thinks(), wait(4), token("a"), wait(9), finish(), done()];
+    assert_eq!(ended_by(set, in_time).await, (None, seconds(13)));
+    let recommended = Timeouts::recommended();
+    assert_eq!(ended_by(recommended, thinking()).await, (None, seconds(6)));
+    // A tool's call and a refusal are content.
+    let call = r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"f"}}]}}]}"#;
+    let tool = vec![support::data(call), wait(9), finish(), done()];
+    assert_eq!(ended_by(set, tool).await, (None, seconds(9)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_in_which_the_consumer_did_not_poll_is_not_held_against_first_content() {
+    let upstream = Upstream::new([Answer::events(vec![wait(3), token("a"), finish(), done()])]);
+    let timeouts = Timeouts::new().first_content(seconds(5));
+    let response = send(&timed(timeouts, &upstream), chat()).await.unwrap();
+    tokio::time::sleep(seconds(60)).await;
+    assert!(read(response.into_body()).await.1.is_none());
+}

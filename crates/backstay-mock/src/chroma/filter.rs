@@ -33,10 +33,10 @@ impl Filter {
         {
             return Ok(false);
         }
-        if let Some(clause) = &self.r#where {
-            if !by_metadata(clause, record.metadata.as_ref())? {
-                return Ok(false);
-            }
+        if let Some(clause) = &self.r#where
+            && !by_metadata(clause, record.metadata.as_ref())?
+        {
+            return Ok(false);
         }
         match &self.where_document {
             Some(clause) => by_document(clause, record.document.as_deref().unwrap_or_default()),

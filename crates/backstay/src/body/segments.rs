@@ -1,15 +1,18 @@
-//! Bytes in up to three slices.
+//! Bytes in a few slices.
 
+use backstay_dialect::Edits;
 use bytes::{Bytes, BytesMut};
-use std::{fmt, ops::Range};
+use std::{collections::VecDeque, fmt, ops::Range};
 
-/// The content of a request: one piece, or the caller's bytes with one span of them replaced.
+/// The content of a request: one piece, or the caller's bytes with spans of them replaced.
 ///
 /// Clones share the bytes. `Debug` prints lengths only.
 #[derive(Clone, Default)]
 pub struct Segments {
     /// Empty slices are not sent.
     slices: [Bytes; 3],
+    /// Those after, of a body with more than one span replaced.
+    more: VecDeque<Bytes>,
 }
 
 // === impl Segments ===
@@ -17,17 +20,18 @@ pub struct Segments {
 impl Segments {
     /// The length in bytes.
     pub fn len(&self) -> usize {
-        self.slices.iter().map(Bytes::len).sum()
+        self.iter().map(Bytes::len).sum()
     }
 
     /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
-        self.slices.iter().all(Bytes::is_empty)
+        self.iter().next().is_none()
     }
 
     /// The slices, none of them empty.
     pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
-        self.slices.iter().filter(|slice| !slice.is_empty())
+        let slices = self.slices.iter().chain(&self.more);
+        slices.filter(|slice| !slice.is_empty())
     }
 
     /// All in one piece. Copies unless it is in one piece already.
@@ -47,8 +51,12 @@ impl Segments {
     /// All in one piece, by value.
     pub(crate) fn into_bytes(self) -> Bytes {
         match self.slices {
-            [only, second, third] if second.is_empty() && third.is_empty() => only,
-            slices => Self { slices }.to_bytes(),
+            [only, second, third]
+                if second.is_empty() && third.is_empty() && self.more.is_empty() =>
+            {
+                only
+            }
+            slices => Self { slices, ..self }.to_bytes(),
         }
     }
 
@@ -60,6 +68,15 @@ impl Segments {
         let end = span.end.clamp(start, original.len());
         Self {
             slices: [original.slice(..start), replacement, original.slice(end..)],
+            more: VecDeque::new(),
+        }
+    }
+
+    /// These bytes with these changes. Copies none of them.
+    pub(crate) fn edited(original: &Bytes, edits: &Edits) -> Self {
+        Self {
+            slices: Default::default(),
+            more: edits.slices(original).collect(),
         }
     }
 
@@ -68,6 +85,7 @@ impl Segments {
             .iter_mut()
             .find(|slice| !slice.is_empty())
             .map(std::mem::take)
+            .or_else(|| self.more.pop_front())
     }
 }
 
@@ -75,6 +93,7 @@ impl From<Bytes> for Segments {
     fn from(bytes: Bytes) -> Self {
         Self {
             slices: [bytes, Bytes::new(), Bytes::new()],
+            more: VecDeque::new(),
         }
     }
 }

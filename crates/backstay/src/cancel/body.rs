@@ -82,7 +82,7 @@ impl<B: Body> CancelBody<B> {
                     complete(this.guard);
                     false
                 } else {
-                    *this.frames % FRAMES_BETWEEN_LOOKS == 0 && this.tokens.have_fired()
+                    (*this.frames).is_multiple_of(FRAMES_BETWEEN_LOOKS) && this.tokens.have_fired()
                 }
             }
             Poll::Ready(Some(Err(error))) => {
@@ -128,7 +128,7 @@ where
             Poll::Ready(Some(Ok(frame))) => {
                 *this.frames = this.frames.wrapping_add(1);
                 frame.is_data()
-                    && *this.frames % FRAMES_BETWEEN_LOOKS != 0
+                    && !(*this.frames).is_multiple_of(FRAMES_BETWEEN_LOOKS)
                     && this
                         .guard
                         .as_ref()

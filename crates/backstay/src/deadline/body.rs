@@ -57,7 +57,7 @@ impl<B> DeadlineBody<B> {
         let mut this = self.project();
         let over = match &polled {
             Poll::Ready(Some(Ok(_))) => {
-                *this.frames % FRAMES_BETWEEN_LOOKS == 0
+                (*this.frames).is_multiple_of(FRAMES_BETWEEN_LOOKS)
                     && this.call.is_some()
                     && this.deadline.has_passed(Instant::now())
             }
@@ -105,7 +105,7 @@ where
         let usual = match &*polled {
             Poll::Ready(Some(Ok(frame))) => {
                 *this.frames = this.frames.wrapping_add(1);
-                frame.is_data() && *this.frames % FRAMES_BETWEEN_LOOKS != 0
+                frame.is_data() && !(*this.frames).is_multiple_of(FRAMES_BETWEEN_LOOKS)
             }
             Poll::Pending if this.alarm.will_wake(cx) || this.deadline.instant().is_none() => {
                 return Poll::Pending;

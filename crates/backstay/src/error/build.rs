@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, said when the stack is built.
 
+use backstay_dialect::PatchError;
 use std::{error::Error as StdError, fmt};
 
 /// A setting that can never work. Nothing was built.
@@ -18,6 +19,11 @@ pub enum BuildError {
     },
     /// A fallback without any target.
     NoTargets,
+    /// More targets than a call can have.
+    TooManyTargets {
+        /// As many as it can have.
+        most: usize,
+    },
     /// Two targets with the same name.
     DuplicateTarget {
         /// The name.
@@ -43,7 +49,19 @@ pub enum BuildError {
         /// The name of the header.
         header: String,
     },
-    /// Two targets of one call speak different dialects.
+    /// The model of a target cannot stand in its path: it is empty, or has a part that is `.` or `..`.
+    ModelInPath {
+        /// The name of the target.
+        target: String,
+    },
+    /// The patch of a target is none.
+    Patch {
+        /// The name of the target.
+        target: String,
+        /// What is wrong with it.
+        error: PatchError,
+    },
+    /// Two targets of one call speak dialects of different families.
     Dialects {
         /// The first dialect, and the target that speaks it.
         first: (String, String),
@@ -70,6 +88,16 @@ impl fmt::Display for BuildError {
             ),
             Self::Zero { setting } => write!(f, "{setting} is zero: use at least 1"),
             Self::NoTargets => f.write_str("a fallback needs at least one target"),
+            Self::TooManyTargets { most } => write!(
+                f,
+                "a call has more than {most} targets: name fewer of them, or balance behind one of them"
+            ),
+            Self::ModelInPath { target } => write!(
+                f,
+                "target {target}: the name of its model is empty, or has a part that is `.` or `..`, and would \
+                 change the path: name another model"
+            ),
+            Self::Patch { target, error } => write!(f, "target {target}: {error}"),
             Self::DuplicateTarget { target } => write!(
                 f,
                 "two targets are named {target}: give one of them another name with `Target::named`"

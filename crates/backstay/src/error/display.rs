@@ -108,6 +108,7 @@ fn what(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ErrorKind::InBand(class) => {
             write!(f, "the answer carried an error ({})", class.as_str())
         }
+        ErrorKind::Refused => f.write_str("the provider withheld the answer"),
         ErrorKind::Status(status) => write!(f, "upstream answered {status}"),
         ErrorKind::Transport => f.write_str("sending or receiving failed"),
         ErrorKind::Request(problem) => f.write_str(problem.as_str()),
@@ -135,6 +136,9 @@ fn remedy(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Timeout(Clock::FirstToken) => {
             "raise `Timeouts::first_token` (reasoning models are silent for long), or add a faster target"
         }
+        ErrorKind::Timeout(Clock::FirstContent) => {
+            "raise `Timeouts::first_content` (reasoning does not stop it), or ask for less reasoning"
+        }
         ErrorKind::Timeout(Clock::Idle) => {
             "raise `Timeouts::idle`, or hold the answer to its end so that a stall falls over"
         }
@@ -150,6 +154,7 @@ fn remedy(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Draining => "nothing was sent: send it to another instance",
         ErrorKind::Cancelled(_)
         | ErrorKind::InBand(_)
+        | ErrorKind::Refused
         | ErrorKind::Status(_)
         | ErrorKind::Transport
         | ErrorKind::Failed => return None,
@@ -166,6 +171,8 @@ impl RequestProblem {
             Self::NoModel => "the request body names no model",
             Self::SecondModel => "the request body names two models",
             Self::ModelNotAString => "the model in the request body is not a string",
+            Self::ModelInOtherCase => "the request body has a `model` in another case",
+            Self::NoModelInPath => "the path of the request names no model",
             Self::Malformed => "the JSON of the request body is broken",
             Self::TooLarge => "the request body is over the replay limit",
             Self::Encoded => "the request body is encoded",
@@ -173,6 +180,9 @@ impl RequestProblem {
             Self::Uri => "the URI cannot be called",
             Self::Plaintext => "the call came with https and the target's origin is http",
             Self::ZeroDuration => "a clock in the request's extensions is zero",
+            Self::ModelInPath => "the name of the model cannot stand in the path",
+            Self::Dialect => "the target speaks another dialect than the call",
+            Self::Unsigned => "the target's signature could not be made",
         }
     }
 
@@ -184,6 +194,10 @@ impl RequestProblem {
             Self::NoModel => "put a top-level `model` into it, or use targets of the plain dialect",
             Self::SecondModel => "keep one top-level `model`",
             Self::ModelNotAString => "make the top-level `model` a string",
+            Self::ModelInOtherCase => "write the top-level `model` in lower case, or leave it out",
+            Self::NoModelInPath => {
+                "call a path of the API that names a model, or use plain targets"
+            }
             Self::TooLarge => {
                 "raise `Targets::replay_limit`, or use a target that keeps the request as it is"
             }
@@ -193,6 +207,13 @@ impl RequestProblem {
             Self::Unreadable => "see the source",
             Self::Uri => "give the request an absolute URI, or the target an origin",
             Self::Plaintext => "give the target an https origin, or say `Target::allow_plaintext`",
+            Self::ModelInPath => {
+                "name a model that is not empty and has no part that is `.` or `..`"
+            }
+            Self::Dialect => {
+                "use targets of one dialect family; many providers offer an OpenAI-shaped endpoint too"
+            }
+            Self::Unsigned => "see the source; the target's signer said so",
             Self::ZeroDuration => "use a longer limit, or `Duration::MAX` for never",
         }
     }

@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Empty,
     /// An answer that began with a 2xx status carried an error.
     InBand(FailureClass),
+    /// The provider withheld the answer, and a policy of the user's took that for a failure.
+    Refused,
     /// The upstream answered with this status, and the status layer made an error of it.
     Status(StatusCode),
     /// Sending or receiving failed; `source()` has the client's error.
@@ -49,14 +51,14 @@ pub enum ErrorClass {
     Cancelled,
     /// The upstream answered with a status that is an error.
     Status,
-    /// The answer was truncated, empty, or carried an error.
+    /// The answer was truncated, empty, withheld, or carried an error.
     Answer,
     /// Sending or receiving failed.
     Transport,
     /// The request cannot be sent as it is.
     Request,
     /// A drain lets nothing new begin; nothing was sent.
-    Refused,
+    Draining,
     /// Code panicked.
     Panicked,
     /// Code failed with an error that is not backstay's own.
@@ -89,6 +91,10 @@ pub enum RequestProblem {
     SecondModel,
     /// The model in the body is not a string.
     ModelNotAString,
+    /// The body has a `model` in another case, which some servers take for the model.
+    ModelInOtherCase,
+    /// The path names no model where its dialect has it.
+    NoModelInPath,
     /// The JSON ends early or is broken where the model is looked for.
     Malformed,
     /// The body is larger than the replay limit, and a target needs it rewritten.
@@ -103,6 +109,12 @@ pub enum RequestProblem {
     Plaintext,
     /// A clock or limit in the request's extensions is zero.
     ZeroDuration,
+    /// The name of the model cannot stand in the path of the target.
+    ModelInPath,
+    /// The target speaks a dialect of another family than the call.
+    Dialect,
+    /// The target's signature could not be made; `source()` has the signer's error.
+    Unsigned,
 }
 
 // === impl ErrorKind ===
@@ -115,11 +127,11 @@ impl ErrorKind {
             Self::Timeout(_) => ErrorClass::Timeout,
             Self::Cancelled(_) => ErrorClass::Cancelled,
             Self::Status(_) => ErrorClass::Status,
-            Self::Truncated | Self::Empty | Self::InBand(_) => ErrorClass::Answer,
+            Self::Truncated | Self::Empty | Self::Refused | Self::InBand(_) => ErrorClass::Answer,
             Self::Transport => ErrorClass::Transport,
             Self::Request(_) => ErrorClass::Request,
             Self::Panicked => ErrorClass::Panicked,
-            Self::Draining => ErrorClass::Refused,
+            Self::Draining => ErrorClass::Draining,
             Self::Failed => ErrorClass::Other,
         }
     }
@@ -139,7 +151,7 @@ impl ErrorClass {
             Self::Transport => "transport",
             Self::Request => "request",
             Self::Panicked => "panicked",
-            Self::Refused => "refused",
+            Self::Draining => "draining",
             Self::Other => "other",
         }
     }

@@ -1,15 +1,15 @@
 //! The body: what was held, then the rest of it, to its end evidence.
 
 use super::{
-    ended::in_band,
-    evidence::{Missing, missing},
+    cool_down::Trial,
     frames::Frames,
     linger::linger,
+    live::{Live, Stage},
 };
 use crate::{
     alarm::Alarm,
-    call::{Held, Moment, Over},
-    error::{BoxError, Error, ErrorKind},
+    call::Held,
+    error::BoxError,
     observe::{Content, LINGER, Observer, Polled, Signals, pass},
     trail::{Note, Outcome},
 };
@@ -35,32 +35,6 @@ pub struct FallbackBody<R> {
     live: Option<Live<R>>,
 }
 
-/// What is kept beside an answer that was let through.
-struct Live<R> {
-    call: Held,
-    observer: Option<Observer>,
-    content: Content,
-    stage: Stage,
-    bytes: usize,
-    // Boxed: few JSON documents are let through before their end.
-    json: Option<Box<JsonEnd>>,
-    alarm: Alarm,
-    /// Set where the bounds of a task are known.
-    linger: fn(R),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Stage {
-    /// The answer is arriving.
-    Open,
-    /// An in-band error was passed on; the typed one is next.
-    Broken,
-    /// The end marker has passed; the transfer is given until then to end too.
-    Ended(Option<Instant>),
-    /// Nothing follows.
-    Over,
-}
-
 // === impl FallbackBody ===
 
 impl<R> FallbackBody<R>
@@ -74,6 +48,7 @@ where
         observer: Option<Observer>,
         content: Content,
         call: Option<Held>,
+        trial: Trial,
     ) -> Self {
         let stage = |call: &Held| {
             if inner.is_none() {
@@ -99,12 +74,13 @@ where
                 json,
                 bytes,
                 alarm: Alarm::default(),
+                trial,
                 linger: linger::<R>,
             }),
             frames,
             inner,
         };
-        if let (Some(live), Some(inner)) = (&body.live, &body.inner) {
+        if let (Some(live), Some(inner)) = (&mut body.live, &body.inner) {
             match live.stage {
                 Stage::Ended(_) => live.complete(),
                 // A consumer may never poll a body that has nothing in it.
@@ -368,122 +344,6 @@ impl<R> Drop for FallbackBody<R> {
             // SDKs raise at the error and drop the body.
             Stage::Broken => drop(live.fail(Outcome::InBand)),
             Stage::Over => {}
-        }
-    }
-}
-
-// === impl Live ===
-
-impl<R> Live<R> {
-    /// Looks at a frame; false when it is the last one, or the last before an error.
-    #[inline]
-    fn passes(&mut self, frame: &Frame<Bytes>) -> bool {
-        if let Some(observer) = &mut self.observer {
-            observer.frame(&self.call, frame);
-        }
-        match self.content {
-            Content::Events => {
-                let signals = self.call.signals();
-                if signals.has(Signals::ERROR) {
-                    self.stage = Stage::Broken;
-                }
-                !signals.has(Signals::ERROR | Signals::ENDED)
-            }
-            Content::Json => {
-                if let (Some(json), Some(data)) = (&mut self.json, frame.data_ref()) {
-                    self.bytes += data.len();
-                    json.feed(data);
-                }
-                true
-            }
-            Content::Opaque | Content::Encoded => true,
-        }
-    }
-
-    #[inline]
-    fn has_just_ended(&mut self) -> bool {
-        let ended = self.content == Content::Events
-            && matches!(self.stage, Stage::Open)
-            && self.call.signals().has(Signals::ENDED);
-        if ended {
-            self.stage = Stage::Ended(None);
-        }
-        ended
-    }
-
-    /// What is wrong with the answer if this is all of it.
-    fn judge(&self) -> Option<Outcome> {
-        let whole = || self.json.as_ref().is_none_or(|json| json.is_complete());
-        match missing(self.content, self.call.signals(), self.bytes, whole)? {
-            Missing::Output => Some(Outcome::Empty),
-            Missing::End => Some(Outcome::Truncated),
-        }
-    }
-
-    fn is_whole_json(&self) -> bool {
-        self.content == Content::Json && self.judge().is_none()
-    }
-
-    fn complete(&self) {
-        let now = Instant::now();
-        self.call.mark(Moment::Complete, now);
-        self.call.end(now);
-    }
-
-    fn failed(&self, outcome: Outcome) {
-        let now = Instant::now();
-        let at = self.call.since_start(now);
-        self.call.with_attempt(|attempt| attempt.end(outcome, at));
-        self.call.end(now);
-    }
-
-    fn fail(&self, outcome: Outcome) -> BoxError {
-        let kind = match outcome {
-            Outcome::InBand => {
-                let failure = in_band(&self.call);
-                let class = failure.class;
-                self.call.with_attempt(|attempt| {
-                    attempt.class = Some(class);
-                    attempt.code = failure.code;
-                });
-                ErrorKind::InBand(class)
-            }
-            Outcome::Empty => ErrorKind::Empty,
-            _ => ErrorKind::Truncated,
-        };
-        self.failed(outcome);
-        Error::of(&self.call, kind).into()
-    }
-
-    /// A transport error, or what a layer further in says.
-    fn broke(&self, error: BoxError) -> BoxError {
-        if let Some(known) = Error::find(&*error) {
-            self.failed(match known.kind() {
-                ErrorKind::Timeout(clock) => Outcome::Timeout(clock),
-                ErrorKind::Deadline => Outcome::Deadline,
-                ErrorKind::Cancelled(_) => Outcome::Cancelled,
-                _ => Outcome::Transport,
-            });
-            return error;
-        }
-        self.failed(Outcome::Transport);
-        Error::of(&self.call, ErrorKind::Transport)
-            .with_source(error)
-            .into()
-    }
-
-    fn abandoned(&self) {
-        self.failed(match self.call.over() {
-            Some(Over::Deadline) => Outcome::Deadline,
-            _ => Outcome::Cancelled,
-        });
-    }
-}
-
-impl<R> Drop for Live<R> {
-    fn drop(&mut self) {
-        if let Some(observer) = &self.observer {
-            self.call.received(observer.bytes());
         }
     }
 }

@@ -19,6 +19,9 @@ pub enum Commit {
     Head,
     /// At the first semantic event: output, reasoning, a tool call.
     FirstContent,
+    /// At the first output that is not reasoning: text, a refusal, a tool call. Where nobody is shown the
+    /// reasoning, so that a model that reasons for ever falls over when the `first_content` clock runs out.
+    AfterReasoning,
     /// At the end of the body: the whole answer or nothing.
     End,
 }

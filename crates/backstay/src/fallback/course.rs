@@ -1,21 +1,21 @@
-//! Where a call is in its plan, and what follows a failed attempt.
+//! Where a call is in its plan.
 
 use super::{
-    backoff,
-    failing::Failing,
+    choice::{Untried, pass_over},
+    cool_down::{Admission, Circumstances, Trial},
     original::Original,
-    plan::{Plan, Route},
-    policy::{Cause, Decision, Failed, Pause},
+    plan::Plan,
+    route::Route,
 };
 use crate::{
     body::ReplayableBody,
     call::{Call, Over, Phase},
-    error::Error,
-    trail::{Attempt, Next, Note, Outcome, PassedOver, Reason, Wait, WaitReason},
+    error::{Error, ErrorKind, RequestProblem},
+    trail::{Attempt, Note, Outcome, Reason},
     transport::{Delivery, FreshConnection},
 };
 use backstay_dialect::{Dialect, Plain};
-use http::{Request, request::Parts};
+use http::{HeaderMap, Request, request::Parts};
 use std::{error::Error as StdError, sync::Arc};
 use tokio::time::{Duration, Instant};
 
@@ -23,18 +23,19 @@ use tokio::time::{Duration, Instant};
 pub(super) struct Course<B> {
     pub(super) plan: Arc<Plan>,
     pub(super) original: Option<Original<B>>,
-    target: usize,
+    pub(super) untried: Untried,
+    /// Where the course stands. Meaningless before the first attempt.
+    pub(super) target: usize,
+    /// The first target that an attempt was made at.
+    pub(super) first: Option<usize>,
+    /// The next attempt is at a target that is still to be chosen.
+    pub(super) moving: bool,
     /// Retries of this target that were made.
-    retries: u32,
-}
-
-/// What follows a failed attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Another attempt, after this wait, at the target that the course stands at now.
-    Again(Duration),
-    /// Nothing: the call ends with the first target's last word.
-    Over,
+    pub(super) retries: u32,
+    /// The attempt under way, as the cool-down of its target sees it.
+    pub(super) trial: Trial,
+    /// If the target cools down, it is for what this call met there.
+    pub(super) cooled_here: bool,
 }
 
 // === impl Course ===
@@ -44,8 +45,13 @@ impl<B: ReplayableBody> Course<B> {
         Self {
             plan,
             original: None,
+            untried: Untried::default(),
             target: 0,
+            first: None,
+            moving: true,
             retries: 0,
+            trial: Trial::default(),
+            cooled_here: false,
         }
     }
 
@@ -77,69 +83,172 @@ impl<B: ReplayableBody> Course<B> {
         self.original.as_ref().is_none_or(Original::is_idempotent)
     }
 
-    pub(super) fn is_at_first_target(&self) -> bool {
-        self.target == 0
+    /// Whether the call ends with what this target says, if all fail: the first in the plan, or the first
+    /// that was asked, while the other was passed over.
+    pub(super) fn has_the_last_word(&self) -> bool {
+        self.target == 0 || Some(self.target) == self.first
     }
 
     /// Whether anything could follow the attempt under way.
     pub(super) fn could_go_on(&self) -> bool {
         let replayable = self.original.as_ref().is_some_and(Original::is_replayable);
-        replayable && (self.retries < self.route().retries || self.next_target().is_some())
+        replayable && (self.retries < self.route().retries || self.untried.count() > 0)
+    }
+
+    /// The request has been read: which targets there are for it.
+    pub(super) fn start(&mut self, original: Original<B>) {
+        let plan = &self.plan;
+        let pinned = match (&plan.pins, original.conversation) {
+            (Some(pins), Some(conversation)) => pins.target(conversation).and_then(|target| {
+                let mut routes = plan.routes.iter();
+                routes.position(|route| route.name == target)
+            }),
+            _ => None,
+        };
+        self.untried = Untried::new(
+            plan,
+            |route| original.suits(route),
+            |route| original.fits(route),
+            pinned,
+        );
+        self.original = Some(original);
     }
 
     /// Opens the next attempt and makes the request for it. The first one is given the caller's own head.
     ///
     /// `None` when too little time is left for any attempt, or no target is left that the request can be
-    /// made into one for.
+    /// made into one for. An error when nothing has been sent and nothing can be.
     pub(super) fn begin(
         &mut self,
         call: &Call,
         mut head: Option<Parts>,
         now: Instant,
     ) -> Option<Result<Request<B>, Error>> {
+        let plan = self.plan.clone();
         let left = call.deadline().time_left(now);
-        if left.is_zero() || left < self.plan.min_attempt {
-            for route in &self.plan.routes[self.target..] {
-                pass_over(call, route, now, Reason::TooLittleTime);
+        if left.is_zero() || left < plan.min_attempt {
+            if !self.moving {
+                pass_over(call, self.route(), now, Reason::TooLittleTime);
             }
+            self.untried
+                .give_up(&plan, call, now, Reason::TooLittleTime);
             return None;
         }
+        let mut fault = None;
         loop {
-            let route = &self.plan.routes[self.target];
+            if !self.stay(&plan, call, now) {
+                let Some((target, trial)) = self.untried.next(&plan, call, now) else {
+                    self.untried.give_up(&plan, call, now, Reason::Unsuitable);
+                    return fault.map(Err);
+                };
+                self.target = target;
+                self.trial = trial;
+                self.retries = 0;
+                self.cooled_here = false;
+            }
+            self.moving = true;
+            let route = &plan.routes[self.target];
             let original = self.original.as_mut()?;
-            match original.attempt(&self.plan, route, call, head.take()) {
+            match original.attempt(&plan, route, call, head.take()) {
                 Ok(request) => {
+                    self.moving = false;
                     self.open(call, now);
                     return Some(Ok(request));
                 }
-                Err(error) if self.target == 0 => return Some(Err(error)),
-                // The caller's own choice was asked; what is wrong with a fallback ends nothing.
-                Err(_) => {
+                // The caller's own choice was asked; what is wrong with a fallback ends nothing. Nor does a
+                // signature that cannot be made just now, as long as there is another target.
+                Err(error) => {
+                    self.trial = Trial::default();
+                    let unsigned = ErrorKind::Request(RequestProblem::Unsigned);
+                    if self.first.is_none() && self.target == 0 && error.kind() != unsigned {
+                        return Some(Err(error));
+                    }
                     pass_over(call, route, now, Reason::Unsuitable);
-                    self.target = self.next_target()?;
+                    if self.first.is_none() {
+                        fault = fault.or(Some(error));
+                    }
                 }
             }
         }
     }
 
-    fn open(&self, call: &Call, now: Instant) {
+    /// Whether the next attempt is at the target where the course stands: a retry. Of one that cools down
+    /// there is one attempt at a time, as long as there is another target.
+    fn stay(&mut self, plan: &Plan, call: &Call, now: Instant) -> bool {
+        if self.moving {
+            return false;
+        }
+        let route = &plan.routes[self.target];
+        match Trial::admit_again(route.record.as_ref(), plan.cool_down_rules) {
+            Admission::Open(trial) => self.trial = trial,
+            Admission::Closed(_) if self.untried.has_open(plan, now) => {
+                pass_over(call, route, now, Reason::CoolingDown);
+                return false;
+            }
+            Admission::Closed(_) => {
+                self.trial = Trial::admit_at_last(route.record.as_ref(), plan.cool_down_rules);
+            }
+        }
+        true
+    }
+
+    fn open(&mut self, call: &Call, now: Instant) {
+        self.first = self.first.or(Some(self.target));
         let (plan, route) = (&self.plan, self.route());
         let Some(original) = &self.original else {
             return;
         };
         let model = route.model.as_ref().map(|model| model.name.clone());
         let attempt = Attempt::new(route.name.clone(), model);
-        let limit = limit(plan, self.target, call, now);
-        if let Some(stream) = original.stream() {
+        let limit = limit(plan, self.untried.count(), call, now);
+        let patched = route.patch.as_ref().and_then(|patch| patch.stream());
+        if let Some(stream) = patched.or(original.stream()) {
             call.set_stream(stream);
         }
         call.begin_attempt(attempt, now, limit, |state| {
             state.target_timeouts.clone_from(&route.timeouts);
-            if state.dialect.is_none() {
-                state.dialect = Some(original.dialect().clone());
-            }
+            state.dialect = Some(original.dialect().clone());
         });
         call.set_phase(Phase::Readiness);
+    }
+
+    /// Writes down the provider's id for the request. Ids are short and plain; anything else is none.
+    pub(super) fn note_request_id(&self, call: &Call, headers: &HeaderMap) {
+        let names = self.dialect().request_id_headers();
+        let id = names
+            .iter()
+            .filter_map(|name| headers.get(name))
+            .find_map(|id| backstay_dialect::response_id(id.as_bytes()));
+        if let Some(id) = id {
+            call.with_attempt(|attempt| attempt.request_id = Some(id.into()));
+        }
+    }
+
+    /// The answer is let through. `proven`: the target has shown that it answers, and not only that it has
+    /// begun to.
+    pub(super) fn served(&mut self, proven: bool) -> Trial {
+        if proven {
+            self.trial.succeeded();
+        }
+        if let (Some(pins), Some(original)) = (&self.plan.pins, &self.original)
+            && let Some(conversation) = original.conversation
+        {
+            pins.pin(conversation, &self.route().name);
+        }
+        self.trial.seen_in(self.circumstances());
+        std::mem::take(&mut self.trial)
+    }
+
+    pub(super) fn circumstances(&self) -> Circumstances {
+        let route = self.route();
+        Circumstances {
+            own_credentials: route.own_credentials,
+            names_model: route.model.is_some(),
+            own_clocks: self
+                .original
+                .as_ref()
+                .is_some_and(|original| original.own_clocks),
+        }
     }
 
     /// The attempt under way once more, over a new connection, when the one that it had been given was lost
@@ -170,165 +279,8 @@ impl<B: ReplayableBody> Course<B> {
         }))
     }
 
-    fn untried(&self) -> usize {
-        self.plan.routes.len().saturating_sub(self.target + 1)
-    }
-
-    fn reserved(&self) -> Duration {
-        reserved(&self.plan, self.target)
-    }
-
-    /// Writes the failure into the trail, asks the policy, and moves to where the next attempt goes.
-    pub(super) fn failed(&mut self, call: &Call, failing: &Failing<'_>, now: Instant) -> Verdict {
-        let left = call.deadline().time_left(now);
-        let route = self.route();
-        let decision = self.plan.policy.decide(&Failed {
-            attempt: call.attempt(),
-            target: &route.name,
-            cause: failing.cause,
-            uncertain: failing.uncertain,
-            retries_left: route.retries.saturating_sub(self.retries),
-            targets_left: self.untried(),
-            time_left: left,
-        });
-        let (next, wait) = match decision {
-            Decision::Stop => (Next::Stop(Reason::Policy), None),
-            Decision::Skip => (self.skip(failing, Reason::Policy), None),
-            Decision::Retry(pause) => self.retry(failing, pause, left),
-        };
-        self.write(call, failing, next, wait, now);
-        match next {
-            Next::Retry => {
-                self.retries += 1;
-                Verdict::Again(wait.map_or(Duration::ZERO, |wait| wait.duration))
-            }
-            Next::Skip(_) => {
-                let Some(target) = self.next_target() else {
-                    return Verdict::Over;
-                };
-                for route in &self.plan.routes[self.target + 1..target] {
-                    pass_over(call, route, now, Reason::NotReplayable);
-                }
-                self.target = target;
-                self.retries = 0;
-                Verdict::Again(Duration::ZERO)
-            }
-            Next::Stop(reason) => {
-                for route in &self.plan.routes[self.target + 1..] {
-                    pass_over(call, route, now, reason);
-                }
-                Verdict::Over
-            }
-        }
-    }
-
-    /// A retry of this target, or what else there is when that is not possible.
-    fn retry(&self, failing: &Failing<'_>, pause: Pause, left: Duration) -> (Next, Option<Wait>) {
-        if let Some(reason) = self.no_further_attempt(failing) {
-            return (Next::Stop(reason), None);
-        }
-        if self.retries >= self.route().retries {
-            return (self.skip(failing, Reason::RetriesUsed), None);
-        }
-        let wait = self.wait(failing, pause);
-        let needed = wait
-            .duration
-            .saturating_add(self.plan.min_attempt)
-            .saturating_add(self.reserved());
-        if wait.duration > self.plan.max_wait || needed >= left {
-            return (self.skip(failing, Reason::WaitDoesNotFit), None);
-        }
-        if !self.plan.budget.withdraw() {
-            return (self.skip(failing, Reason::BudgetEmpty), None);
-        }
-        (Next::Retry, Some(wait))
-    }
-
-    fn wait(&self, failing: &Failing<'_>, pause: Pause) -> Wait {
-        let hinted = failing.cause.hint().after.map(|hint| Wait {
-            duration: backoff::hinted(hint, self.plan.random()),
-            reason: WaitReason::ServerHint,
-        });
-        match (pause, hinted) {
-            (Pause::AtLeast(least), hinted) => match hinted {
-                Some(wait) if wait.duration > least => wait,
-                _ => Wait {
-                    duration: least,
-                    reason: WaitReason::Policy,
-                },
-            },
-            (Pause::Auto, Some(wait)) => wait,
-            (Pause::Auto, None) => Wait {
-                duration: self.plan.backoff.wait(self.retries, self.plan.random()),
-                reason: WaitReason::Backoff,
-            },
-        }
-    }
-
-    /// The next target for this reason, or the reason that there is none.
-    fn skip(&self, failing: &Failing<'_>, reason: Reason) -> Next {
-        if let Some(reason) = self.no_further_attempt(failing) {
-            return Next::Stop(reason);
-        }
-        if self.next_target().is_some() {
-            Next::Skip(reason)
-        } else {
-            Next::Stop(reason)
-        }
-    }
-
-    /// Why nothing may be sent again, anywhere.
-    fn no_further_attempt(&self, failing: &Failing<'_>) -> Option<Reason> {
-        if failing.unready {
-            return Some(Reason::Unready);
-        }
-        let original = self.original.as_ref()?;
-        if !original.is_replayable() {
-            return Some(Reason::NotReplayable);
-        }
-        let allowed = self.plan.retry_uncertain && original.is_idempotent();
-        (failing.uncertain && !allowed).then_some(Reason::Uncertain)
-    }
-
-    fn next_target(&self) -> Option<usize> {
-        let original = self.original.as_ref()?;
-        (self.target + 1..self.plan.routes.len()).find(|at| original.suits(&self.plan.routes[*at]))
-    }
-
-    fn write(
-        &self,
-        call: &Call,
-        failing: &Failing<'_>,
-        next: Next,
-        wait: Option<Wait>,
-        now: Instant,
-    ) {
-        let failure = match &failing.cause {
-            Cause::Status { failure, .. } | Cause::InBand(failure) => Some(*failure),
-            _ => None,
-        };
-        let at = call.since_start(now);
-        call.with_attempt(|attempt| {
-            attempt.end(failing.outcome, at);
-            attempt.uncertain |= failing.uncertain;
-            attempt.next = Some(next);
-            attempt.wait = wait;
-            if let Some(failure) = failure {
-                attempt.class = Some(failure.class);
-                attempt.code.clone_from(&failure.code);
-            }
-        });
-        tracing::debug!(
-            attempt.target = &*self.route().name,
-            outcome = failing.outcome.as_str(),
-            ?next,
-            wait = ?wait.map(|wait| wait.duration),
-            "attempt failed"
-        );
-    }
-
     /// The call was dropped: the trail says what was under way and what was not tried.
-    pub(super) fn abandoned(&self, call: &Call, now: Instant) {
+    pub(super) fn abandoned(&mut self, call: &Call, now: Instant) {
         let (outcome, reason) = match call.over() {
             Some(Over::Deadline) => (Outcome::Deadline, Reason::Deadline),
             _ => (Outcome::Cancelled, Reason::Cancelled),
@@ -341,17 +293,14 @@ impl<B: ReplayableBody> Course<B> {
                 attempt.uncertain = sent;
             }
         });
-        if self.original.is_some() {
-            for route in self.plan.routes.iter().skip(self.target + 1) {
-                pass_over(call, route, now, reason);
-            }
-        }
+        let plan = self.plan.clone();
+        self.untried.give_up(&plan, call, now, reason);
     }
 }
 
 /// The instant at which an attempt must be over, so that the reserve of the untried targets stays.
-fn limit(plan: &Plan, target: usize, call: &Call, now: Instant) -> Option<Instant> {
-    let reserve = reserved(plan, target);
+fn limit(plan: &Plan, untried: u32, call: &Call, now: Instant) -> Option<Instant> {
+    let reserve = reserved(plan, untried);
     if reserve.is_zero() {
         return None;
     }
@@ -363,24 +312,11 @@ fn limit(plan: &Plan, target: usize, call: &Call, now: Instant) -> Option<Instan
         // Less is left than the reserve asks for: what there is is shared evenly.
         _ => {
             let left = deadline.saturating_duration_since(now);
-            now.checked_add(left / untried(plan, target).saturating_add(1))
+            now.checked_add(left / untried.saturating_add(1))
         }
     }
 }
 
-fn reserved(plan: &Plan, target: usize) -> Duration {
-    plan.reserve.saturating_mul(untried(plan, target))
-}
-
-fn untried(plan: &Plan, target: usize) -> u32 {
-    u32::try_from(plan.routes.len().saturating_sub(target + 1)).unwrap_or(u32::MAX)
-}
-
-fn pass_over(call: &Call, route: &Route, now: Instant, reason: Reason) {
-    let passed = PassedOver {
-        target: route.name.clone(),
-        at: call.since_start(now),
-        reason,
-    };
-    call.with_state(|state| state.trail.pass_over(passed));
+pub(super) fn reserved(plan: &Plan, untried: u32) -> Duration {
+    plan.reserve.saturating_mul(untried)
 }

@@ -3,17 +3,18 @@
 use super::{
     FallbackBody,
     answer::FailedAnswer,
-    course::Verdict,
     failing::Failing,
     future::{Output, Rest, Stage, Step},
     hold::{Hold, HoldEnd},
-    policy::Cause,
+    policy::{Cause, Decision},
+    verdict::Verdict,
 };
 use crate::{
     alarm::Alarm,
     body::ReplayableBody,
     call::{Call, Held, Phase},
     error::{BoxError, Error, ErrorKind, Upstream},
+    observe::Signals,
     trail::Outcome,
 };
 use backstay_dialect::{Answer, Failure, FailureClass};
@@ -61,8 +62,13 @@ where
     R::Error: Into<BoxError>,
 {
     /// A hold has come to its end.
-    pub(super) fn held(&mut self, call: &Call, hold: Hold<R>, end: HoldEnd) -> Step<B, R> {
+    pub(super) fn held(&mut self, call: &Call, mut hold: Hold<R>, end: HoldEnd) -> Step<B, R> {
         let kind = match &end {
+            HoldEnd::Committed { ended }
+                if hold.minds_refusals && call.signals().has(Signals::REFUSED) =>
+            {
+                return self.refused(call, hold, *ended);
+            }
             HoldEnd::Committed { ended } => return Step::Commit(hold, *ended),
             HoldEnd::Failed(_) => ErrorKind::Transport,
             HoldEnd::InBand => ErrorKind::InBand(in_band(call).class),
@@ -70,9 +76,7 @@ where
             HoldEnd::Empty => ErrorKind::Empty,
         };
         // Its bytes are counted, and its connection is let go, before what follows is decided.
-        if let Some(observer) = &hold.observer {
-            call.received(observer.bytes());
-        }
+        hold.settle(call);
         drop(hold);
         let failure;
         let failing = match end {
@@ -86,9 +90,31 @@ where
         };
         let error = Error::of(call, kind);
         let now = Instant::now();
-        let first = self.course.is_at_first_target();
+        let first = self.course.has_the_last_word();
         let verdict = self.course.failed(call, &failing, now);
         self.follow(call, verdict, first, LastWord::Error(error.into()), now)
+    }
+
+    /// The provider withheld the answer. That is final, unless the policy says otherwise and something follows.
+    fn refused(&mut self, call: &Call, mut hold: Hold<R>, ended: bool) -> Step<B, R> {
+        let now = Instant::now();
+        let failing = Failing::refused();
+        let decision = self.course.decide(call, &failing, now);
+        if decision == Decision::Stop || !self.course.could_go_on() {
+            return Step::Commit(hold, ended);
+        }
+        hold.settle(call);
+        let first = self.course.has_the_last_word();
+        // All of it may be here: then it is the answer when the others fail.
+        let word = if ended {
+            let Hold { parts, frames, .. } = hold;
+            LastWord::Answer(parts, frames.to_bytes(), None)
+        } else {
+            drop(hold);
+            LastWord::Error(Error::of(call, ErrorKind::Refused).into())
+        };
+        let verdict = self.course.follow(call, &failing, decision, now);
+        self.follow(call, verdict, first, word, now)
     }
 
     /// An answer says that it failed, and has been read as far as it takes to know why.
@@ -103,7 +129,7 @@ where
         };
         let idempotent = self.course.is_idempotent();
         let now = Instant::now();
-        let first = self.course.is_at_first_target();
+        let first = self.course.has_the_last_word();
         let failing = Failing::status(cause, status, idempotent);
         match self.course.failed(call, &failing, now) {
             Verdict::Over if first => {
@@ -135,7 +161,7 @@ where
 
     pub(super) fn unready(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
         let now = Instant::now();
-        let first = self.course.is_at_first_target();
+        let first = self.course.has_the_last_word();
         let verdict = self.course.failed(call, &Failing::unready(&*error), now);
         let error = told_with_trail(call, error);
         self.follow(call, verdict, first, LastWord::Error(error), now)
@@ -185,7 +211,7 @@ where
             call.with_attempt(|attempt| attempt.end(Outcome::Cancelled, at));
             return Step::Word(LastWord::Error(error));
         };
-        let first = self.course.is_at_first_target();
+        let first = self.course.has_the_last_word();
         let verdict = self.course.failed(call, &failing, now);
         let error = told_with_trail(call, error);
         self.follow(call, verdict, first, LastWord::Error(error), now)

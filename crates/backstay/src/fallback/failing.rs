@@ -62,6 +62,15 @@ impl<'a> Failing<'a> {
         }
     }
 
+    pub(super) fn refused() -> Self {
+        Self {
+            outcome: Outcome::Refused,
+            uncertain: false,
+            cause: Cause::Refused,
+            unready: false,
+        }
+    }
+
     /// The service cannot take a request. After an error out of `poll_ready` tower calls it dead: nothing
     /// more is asked of it.
     pub(super) fn unready(error: &'a (dyn StdError + Send + Sync + 'static)) -> Self {

@@ -3,6 +3,7 @@
 use super::{
     Commit, FallbackBody,
     answer::FailedAnswer,
+    cool_down::Trial,
     course::Course,
     ended::LastWord,
     hold::{Hold, HoldEnd},
@@ -18,7 +19,7 @@ use crate::{
     timeout::Clock,
 };
 use bytes::Bytes;
-use http::{HeaderName, Request, Response, request};
+use http::{Request, Response, request};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
@@ -199,9 +200,9 @@ where
             match step {
                 Step::Go(stage) => rest.stage = stage,
                 Step::Commit(hold, ended) => {
-                    rest.commit(call, hold.is_due_to_the_last_moment(call), ended);
+                    let trial = rest.commit(call, &hold, ended);
                     let held = this.call.take();
-                    return Poll::Ready(Ok(let_through(hold, ended, held)));
+                    return Poll::Ready(Ok(let_through(hold, ended, held, trial)));
                 }
                 Step::Word(word) => {
                     call.end(Instant::now());
@@ -214,7 +215,12 @@ where
     }
 }
 
-fn let_through<R>(hold: Hold<R>, ended: bool, held: Option<Held>) -> Response<FallbackBody<R>>
+fn let_through<R>(
+    hold: Hold<R>,
+    ended: bool,
+    held: Option<Held>,
+    trial: Trial,
+) -> Response<FallbackBody<R>>
 where
     R: Body<Data = Bytes> + Unpin + Send + 'static,
 {
@@ -230,7 +236,7 @@ where
         held.leave_trail(&mut parts.extensions);
     }
     let body = (!ended).then_some(body);
-    let body = FallbackBody::live(frames, body, observer, content, held);
+    let body = FallbackBody::live(frames, body, observer, content, held, trial);
     Response::from_parts(parts, body)
 }
 
@@ -336,7 +342,7 @@ where
     ) -> Step<B, R> {
         match original {
             Ok(original) => {
-                self.course.original = Some(original);
+                self.course.start(original);
                 self.begin(call, Some(parts))
             }
             Err(error) => Step::Word(LastWord::Error(error.into())),
@@ -364,9 +370,7 @@ where
         if call.headers_at().is_none() {
             call.head_came(Instant::now(), status);
         }
-        if let Some(request_id) = request_id(&response) {
-            call.with_attempt(|attempt| attempt.request_id = Some(request_id));
-        }
+        self.course.note_request_id(call, response.headers());
         if status.is_client_error() || status.is_server_error() {
             let answer = FailedAnswer::new(response, Instant::now());
             return Step::Go(Stage::Failing(Some(Box::new(answer))));
@@ -377,6 +381,7 @@ where
             .or(self.course.route().commit)
             .or(self.course.plan.commit);
         let mut hold = Hold::new(parts, body, call, point);
+        hold.minds_refusals = self.course.plan.minds_refusals;
         let bodiless = matches!(status.as_u16(), 204 | 205) || self.course.asks_for_head_only();
         if bodiless || !status.is_success() {
             hold.has_no_content();
@@ -389,7 +394,7 @@ where
         }
     }
 
-    fn commit(&mut self, call: &Call, at_last_moment: bool, ended: bool) {
+    fn commit(&mut self, call: &Call, hold: &Hold<R>, ended: bool) -> Trial {
         // The head or the event that is committed at came just now: no need to look at the clock again.
         if ended {
             let now = Instant::now();
@@ -397,13 +402,16 @@ where
             call.mark(Moment::Complete, now);
             call.end(now);
         } else {
-            let at = call.last_moment().filter(|_| at_last_moment);
+            let due = hold.is_due_to_the_last_moment(call);
+            let at = call.last_moment().filter(|_| due);
             call.mark(Moment::Commit, at.unwrap_or_else(Instant::now));
         }
         tracing::trace!(attempt.target = &*self.course.route().name, "committed");
         call.lift_attempt_limit();
         self.course.plan.budget.deposit();
+        let trial = self.course.served(ended || hold.proves_its_target(call));
         self.course.original = None;
+        trial
     }
 
     /// The limit of the attempt, where no timeouts layer further in keeps it.
@@ -420,16 +428,6 @@ where
         let elapsed = Instant::now().saturating_duration_since(started);
         Some(Error::timeout(call, Clock::Attempt, limit, elapsed))
     }
-}
-
-/// The provider's id for the request, as `OpenAI` and `Anthropic` name it. Ids are short and plain.
-fn request_id<R>(response: &Response<R>) -> Option<Box<str>> {
-    const NAMES: [HeaderName; 2] = [
-        HeaderName::from_static("x-request-id"),
-        HeaderName::from_static("request-id"),
-    ];
-    let id = NAMES.iter().find_map(|name| response.headers().get(name))?;
-    backstay_dialect::response_id(id.as_bytes()).map(Into::into)
 }
 
 impl<S, B, R> fmt::Debug for FallbackFuture<S, B, R>

@@ -1,6 +1,9 @@
 //! The head of an attempt's request: where it goes, and what must not go with it.
 
-use super::plan::{Plan, Route, is_credential};
+use super::{
+    plan::Plan,
+    route::{HOLE, Route, is_credential},
+};
 use crate::{call::Call, error::RequestProblem};
 use backstay_dialect::Dialect;
 use http::{
@@ -8,6 +11,7 @@ use http::{
     request::Parts,
     uri::{Authority, PathAndQuery, Scheme},
 };
+use std::{borrow::Cow, ops::Range};
 
 /// The parts of a request's head that an attempt starts from, without a header map's index.
 pub(super) struct Saved {
@@ -26,6 +30,15 @@ pub(super) struct Change<'a> {
     dialect: &'a dyn Dialect,
     /// The body's length, when it is another than the caller's.
     rewritten: Option<usize>,
+    place: Option<Place<'a>>,
+}
+
+/// What the model is in a path or query.
+pub(super) struct Place<'a> {
+    /// Where the call's own path names it.
+    pub(super) span: Option<Range<usize>>,
+    /// What stands there now, or goes into the target's own path and query.
+    pub(super) segment: Cow<'a, str>,
 }
 
 /// Headers that say nothing about who is calling, and may go to another authority.
@@ -36,6 +49,10 @@ const PORTABLE: [HeaderName; 5] = [
     header::ACCEPT_LANGUAGE,
     header::USER_AGENT,
 ];
+
+/// Parameters that tell the format that is asked for, and nothing else: Gemini's `alt=sse`, without which the
+/// caller would be given another.
+const PORTABLE_PARAMETERS: [&str; 1] = ["alt"];
 
 // === impl Saved ===
 
@@ -87,19 +104,24 @@ impl<'a> Change<'a> {
         route: &'a Route,
         dialect: &'a dyn Dialect,
         rewritten: Option<usize>,
+        place: Option<Place<'a>>,
     ) -> Self {
         Self {
             plan,
             route,
             dialect,
             rewritten,
+            place,
         }
     }
 
     pub(super) fn apply(&self, parts: &mut Parts) -> Result<(), RequestProblem> {
         let moved = self.moves(&parts.uri)?;
         let crossing = moved || self.route.own_credentials;
-        let redirected = crossing || self.route.path.is_some() || self.route.query.is_some();
+        let redirected = crossing
+            || self.route.path.is_some()
+            || self.route.query.is_some()
+            || self.place.is_some();
         if redirected {
             parts.uri = self.uri(std::mem::take(&mut parts.uri), moved)?;
         }
@@ -164,15 +186,14 @@ impl<'a> Change<'a> {
             parts.authority = Some(host.parse().map_err(|_| RequestProblem::Uri)?);
         }
         let old = parts.path_and_query.as_ref();
-        let path = match &self.route.path {
-            Some(path) => path.path(),
-            None => old.map_or("/", PathAndQuery::path),
-        };
+        let path = self.path(old.map_or("/", PathAndQuery::path));
         let query = match &self.route.query {
-            Some(query) => Some(&**query),
-            // A key may ride in the query: it does not go to another authority.
-            None if moved || self.route.own_credentials => None,
-            None => old.and_then(PathAndQuery::query),
+            Some(query) => Some(self.filled(query)),
+            None => {
+                let query = old.and_then(PathAndQuery::query);
+                let crossing = moved || self.route.own_credentials;
+                query.and_then(|query| self.portable_query(query, crossing))
+            }
         };
         let path_and_query = match query {
             Some(query) => format!("{path}?{query}").parse(),
@@ -180,6 +201,51 @@ impl<'a> Change<'a> {
         };
         parts.path_and_query = Some(path_and_query.map_err(|_| RequestProblem::Uri)?);
         Uri::from_parts(parts).map_err(|_| RequestProblem::Uri)
+    }
+
+    fn path<'p>(&'p self, old: &'p str) -> Cow<'p, str> {
+        match (&self.route.path, &self.place) {
+            (Some(path), _) => self.filled(path),
+            (
+                None,
+                Some(Place {
+                    span: Some(span),
+                    segment,
+                }),
+            ) => {
+                let (before, after) = (old.get(..span.start), old.get(span.end..));
+                Cow::Owned(format!(
+                    "{}{segment}{}",
+                    before.unwrap_or_default(),
+                    after.unwrap_or_default()
+                ))
+            }
+            (None, _) => Cow::Borrowed(old),
+        }
+    }
+
+    fn filled<'p>(&self, text: &'p str) -> Cow<'p, str> {
+        match &self.place {
+            Some(place) if text.contains(HOLE) => Cow::Owned(text.replace(HOLE, &place.segment)),
+            _ => Cow::Borrowed(text),
+        }
+    }
+
+    /// A key may ride in the query: to another authority only what is on the list goes, and nothing that the
+    /// dialect calls a credential.
+    fn portable_query<'q>(&self, query: &'q str, crossing: bool) -> Option<Cow<'q, str>> {
+        if !crossing {
+            return Some(Cow::Borrowed(query));
+        }
+        let secret = self.dialect.credential_parameters();
+        let kept: Vec<&str> = query
+            .split('&')
+            .filter(|pair| {
+                let name = pair.split('=').next().unwrap_or_default();
+                PORTABLE_PARAMETERS.contains(&name) && !secret.contains(&name)
+            })
+            .collect();
+        (!kept.is_empty()).then(|| Cow::Owned(kept.join("&")))
     }
 
     fn is_credential(&self, name: &HeaderName) -> bool {

@@ -34,6 +34,8 @@ pub(super) struct Hold<R> {
     /// The transfer tells where the body ends, so that a body which ends early is an error.
     sized: bool,
     since: Option<Instant>,
+    /// The policy is asked when the answer was withheld.
+    pub(super) minds_refusals: bool,
 }
 
 /// How a hold ended.
@@ -87,6 +89,7 @@ where
             frames: Frames::default(),
             point,
             since: None,
+            minds_refusals: false,
         }
     }
 
@@ -105,7 +108,21 @@ where
         match self.point {
             Commit::Head => true,
             Commit::FirstContent => call.signals().has(Signals::OUTPUT),
+            // Reasoning came before it.
+            Commit::AfterReasoning => false,
             Commit::End => false,
+        }
+    }
+
+    /// Whether the target has shown that it answers. The head of a stream alone does not show it.
+    pub(super) fn proves_its_target(&self, call: &Call) -> bool {
+        self.content != Content::Events || call.signals().has(Signals::OUTPUT | Signals::FINISHED)
+    }
+
+    /// The answer is given up: the record is told what has passed of it.
+    pub(super) fn settle(&mut self, call: &Call) {
+        if let Some(observer) = &mut self.observer {
+            observer.settle(call);
         }
     }
 
@@ -149,7 +166,15 @@ where
                 Content::Events => seen.has(Signals::OUTPUT),
                 _ => has_data,
             };
-            if self.point == Commit::FirstContent && output {
+            let due = match self.point {
+                Commit::FirstContent => output,
+                Commit::AfterReasoning if self.content == Content::Events => {
+                    seen.has(Signals::CONTENT)
+                }
+                Commit::AfterReasoning => output,
+                Commit::Head | Commit::End => false,
+            };
+            if due {
                 return Poll::Ready(HoldEnd::Committed { ended: false });
             }
             if self.body.is_end_stream() {
@@ -190,11 +215,15 @@ where
             return fine;
         }
         let document = self.frames.to_bytes();
-        // An answer is read only where it could be an error.
-        if memmem::find(&document, b"\"error\"").is_none() {
+        // An answer is read only where it could be an error, or where somebody minds that it is withheld.
+        if memmem::find(&document, b"\"error\"").is_none() && !self.minds_refusals {
             return fine;
         }
-        let Some(failure) = dialect.read_answer(&document).error else {
+        let answer = dialect.read_answer(&document);
+        if answer.refused {
+            call.signal(Signals::REFUSED);
+        }
+        let Some(failure) = answer.error else {
             return fine;
         };
         call.with_state(|state| state.in_band = Some(failure));

@@ -1,17 +1,17 @@
 //! Targets that were checked, in the form in which each call reads them.
 
 use super::{
-    Backoff, Commit, Policy, RetryBudget, Target, Targets, target::Header, targets::HoldBounds,
+    Backoff, Commit, Pins, Policy, RetryBudget, Targets,
+    choice::MAX_TARGETS,
+    cool_down::Rules,
+    route::{Route, is_credential},
+    targets::HoldBounds,
 };
-use crate::{error::BuildError, timeout::Timeouts};
-use backstay_dialect::{Dialect, OpenAiChat, Plain, detect, model_literal};
-use bytes::Bytes;
-use http::{
-    HeaderName, HeaderValue, header,
-    uri::{Authority, PathAndQuery, Scheme, Uri},
-};
+use crate::error::BuildError;
+use backstay_dialect::{Dialect, Plain, detect};
+use http::{HeaderName, Uri};
 use parking_lot::Mutex;
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 use tokio::time::Duration;
 
 /// What can never fail at call time has been settled here.
@@ -19,6 +19,7 @@ use tokio::time::Duration;
 pub(super) struct Plan {
     pub(super) routes: Vec<Route>,
     pub(super) policy: Arc<dyn Policy>,
+    pub(super) minds_refusals: bool,
     pub(super) budget: RetryBudget,
     pub(super) backoff: Backoff,
     pub(super) reserve: Duration,
@@ -32,38 +33,21 @@ pub(super) struct Plan {
     pub(super) portable_headers: Vec<HeaderName>,
     /// Any target replaces the model, so that the body must be read.
     pub(super) names_models: bool,
+    /// Any target declares its window.
+    pub(super) has_windows: bool,
+    pub(super) pins: Option<Pins>,
+    pub(super) cool_down_rules: Rules,
     /// `None` when the path of each call tells it.
     dialect: Option<Arc<dyn Dialect>>,
+    plain: bool,
     jitter: Option<Mutex<fastrand::Rng>>,
-}
-
-/// One target, checked.
-pub(super) struct Route {
-    pub(super) name: Arc<str>,
-    pub(super) model: Option<Model>,
-    pub(super) origin: Option<(Scheme, Authority)>,
-    pub(super) path: Option<PathAndQuery>,
-    pub(super) query: Option<String>,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) own_credentials: bool,
-    pub(super) allow_plaintext: bool,
-    pub(super) retries: u32,
-    pub(super) timeouts: Option<Arc<Timeouts>>,
-    pub(super) commit: Option<Commit>,
-}
-
-/// A model, and the JSON string that names it.
-#[derive(Debug)]
-pub(super) struct Model {
-    pub(super) name: Arc<str>,
-    pub(super) literal: Bytes,
 }
 
 // === impl Plan ===
 
 impl Plan {
     pub(super) fn new(targets: Targets) -> Result<Self, BuildError> {
-        let dialect = named_dialect(&targets)?;
+        let dialect = named_dialect(&targets);
         let modelless = dialect
             .as_ref()
             .filter(|dialect| !dialect.carries_model())
@@ -87,6 +71,10 @@ impl Plan {
         if targets.targets.is_empty() {
             return Err(BuildError::NoTargets);
         }
+        if targets.targets.len() > MAX_TARGETS {
+            return Err(BuildError::TooManyTargets { most: MAX_TARGETS });
+        }
+        targets.cool_downs.check()?;
         for (setting, zero) in [
             ("max_wait", targets.max_wait.is_zero()),
             ("backoff", targets.backoff.is_zero()),
@@ -120,11 +108,17 @@ impl Plan {
         let routes = targets
             .targets
             .into_iter()
-            .map(|target| Route::new(target, targets.retries))
+            .map(|target| Route::new(target, targets.retries, &targets.cool_downs))
             .collect::<Result<Vec<_>, _>>()?;
+        one_family(&routes)?;
         Ok(Self {
             names_models: routes.iter().any(|route| route.model.is_some()),
+            has_windows: routes.iter().any(|route| route.window.is_some()),
+            pins: targets.pins,
+            cool_down_rules: targets.cool_downs.rules,
+            plain: targets.plain,
             routes,
+            minds_refusals: targets.policy.minds_refusals(),
             policy: targets.policy,
             budget: targets.budget,
             backoff: targets.backoff,
@@ -143,17 +137,41 @@ impl Plan {
         })
     }
 
-    /// The dialect of a call to this host and path. Where models are named, a path that tells nothing, that
-    /// of embeddings say, has an OpenAI-shaped body.
+    /// The dialect in which a call to this host and path was made. What a target names goes before what they
+    /// tell, unless the two are of one family: then host and path know the provider. Where models are named, a
+    /// path that tells nothing, that of embeddings say, has an OpenAI-shaped body.
     pub(super) fn dialect(&self, uri: &Uri) -> &Arc<dyn Dialect> {
-        if let Some(named) = &self.dialect {
-            return named;
+        if let (true, Some(plain)) = (self.plain, &self.dialect) {
+            return plain;
         }
         let spoken = detect(uri.host().unwrap_or_default(), uri.path());
-        if self.names_models && !spoken.carries_model() {
-            return detect("", "/chat/completions");
+        match &self.dialect {
+            Some(named) if named.family() != spoken.family() => named,
+            None if self.names_models && !spoken.carries_model() => detect("", "/chat/completions"),
+            _ => spoken,
         }
-        spoken
+    }
+
+    /// The dialect of an attempt: what its target names, else what its host and path tell, if that is of the
+    /// call's family. `None` if it is of another.
+    pub(super) fn dialect_of(
+        &self,
+        route: &Route,
+        of_call: &Arc<dyn Dialect>,
+        uri: &Uri,
+    ) -> Option<Arc<dyn Dialect>> {
+        if self.plain {
+            return Some(of_call.clone());
+        }
+        let spoken = match &route.dialect {
+            Some(named) => named,
+            None if route.origin.is_none() && route.path.is_none() => return Some(of_call.clone()),
+            None => detect(uri.host().unwrap_or_default(), uri.path()),
+        };
+        if !spoken.carries_model() && route.dialect.is_none() {
+            return Some(of_call.clone());
+        }
+        (spoken.family() == of_call.family()).then(|| spoken.clone())
     }
 
     /// From 0 to 1.
@@ -165,147 +183,28 @@ impl Plan {
     }
 }
 
-/// The one dialect that the targets name; `None` when the path of each call tells it.
-fn named_dialect(targets: &Targets) -> Result<Option<Arc<dyn Dialect>>, BuildError> {
+/// What the targets name; `None` when the host and path of each call tell it.
+fn named_dialect(targets: &Targets) -> Option<Arc<dyn Dialect>> {
     if targets.plain {
-        return Ok(Some(Arc::new(Plain)));
+        return Some(Arc::new(Plain));
     }
-    let mut named = targets
-        .targets
+    let mut named = targets.targets.iter();
+    named.find_map(|target| target.dialect.clone())
+}
+
+/// Targets of one call are sent the same document.
+fn one_family(routes: &[Route]) -> Result<(), BuildError> {
+    let mut spoken = routes
         .iter()
-        .filter_map(|target| Some((target.dialect.as_ref()?, &target.name)));
-    let Some((first, first_target)) = named.next() else {
-        return Ok(None);
+        .filter_map(|route| Some((route.dialect.as_ref()?, &route.name)));
+    let Some((first, first_target)) = spoken.next() else {
+        return Ok(());
     };
-    match named.find(|(other, _)| other.name() != first.name()) {
+    match spoken.find(|(other, _)| other.family() != first.family()) {
         Some((other, target)) => Err(BuildError::Dialects {
             first: (first.name().to_owned(), first_target.to_string()),
             second: (other.name().to_owned(), target.to_string()),
         }),
-        None => Ok(Some(first.clone())),
-    }
-}
-
-// === impl Route ===
-
-impl Route {
-    fn new(target: Target, retries: u32) -> Result<Self, BuildError> {
-        let bad_uri = |problem| BuildError::Uri {
-            target: target.name.to_string(),
-            problem,
-        };
-        let origin = target
-            .origin
-            .as_deref()
-            .map(origin)
-            .transpose()
-            .map_err(bad_uri)?;
-        let path = target
-            .path
-            .as_deref()
-            .map(path)
-            .transpose()
-            .map_err(bad_uri)?;
-        if let Some(query) = &target.query
-            && PathAndQuery::try_from(format!("/?{query}")).is_err()
-        {
-            return Err(bad_uri("its query cannot stand in a URI"));
-        }
-        if let Some(timeouts) = &target.timeouts {
-            timeouts.check()?;
-        }
-        let headers = target
-            .headers
-            .iter()
-            .map(|header| {
-                header
-                    .parse()
-                    .filter(|(name, _)| !FRAMING.contains(name))
-                    .ok_or_else(|| BuildError::Header {
-                        target: target.name.to_string(),
-                        header: header.name.clone(),
-                    })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self {
-            model: target.model.map(|name| Model {
-                literal: model_literal(&name),
-                name,
-            }),
-            origin,
-            path,
-            query: target.query,
-            own_credentials: headers.iter().any(|(_, value)| value.is_sensitive()),
-            headers,
-            allow_plaintext: target.allow_plaintext,
-            retries: target.retries.unwrap_or(retries),
-            timeouts: target.timeouts.map(Arc::new),
-            commit: target.commit,
-            name: target.name,
-        })
-    }
-}
-
-/// Headers that the client writes, and that would be wrong on the next request.
-const FRAMING: [HeaderName; 4] = [
-    header::HOST,
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::CONNECTION,
-];
-
-/// Whether a header is one that carries a credential, at any provider that is known.
-pub(super) fn is_credential(name: &HeaderName) -> bool {
-    OpenAiChat.credential_headers().contains(name)
-}
-
-fn origin(text: &str) -> Result<(Scheme, Authority), &'static str> {
-    let uri: Uri = text
-        .parse()
-        .map_err(|_| "its origin is no URI; give scheme and host, like https://api.example.com")?;
-    let parts = uri.into_parts();
-    let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
-        return Err("its origin needs a scheme and a host, like https://api.example.com");
-    };
-    if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
-        return Err("the scheme of its origin must be https or http");
-    }
-    if authority.as_str().contains('@') {
-        return Err("its origin carries a user or password; use `Target::credential`");
-    }
-    if authority.host().is_empty() {
-        return Err("its origin has no host");
-    }
-    if parts.path_and_query.is_some_and(|rest| rest != "/") {
-        return Err("its origin has a path or query; use `Target::path` and `Target::query`");
-    }
-    Ok((scheme, authority))
-}
-
-fn path(text: &str) -> Result<PathAndQuery, &'static str> {
-    if !text.starts_with('/') || text.contains(['?', '#']) {
-        return Err("its path must begin with a slash and hold no query");
-    }
-    text.parse().map_err(|_| "its path cannot stand in a URI")
-}
-
-/// No credential.
-impl fmt::Debug for Route {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route")
-            .field("name", &self.name)
-            .field("origin", &self.origin)
-            .finish_non_exhaustive()
-    }
-}
-
-// === impl Header ===
-
-impl Header {
-    fn parse(&self) -> Option<(HeaderName, HeaderValue)> {
-        let name = HeaderName::from_bytes(self.name.as_bytes()).ok()?;
-        let mut value = HeaderValue::from_str(&self.value).ok()?;
-        value.set_sensitive(self.secret || is_credential(&name));
-        Some((name, value))
+        None => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 //! What to do about a failed attempt.
 
 use crate::{timeout::Clock, transport::Delivery};
-use backstay_dialect::{Action, Failure, Hint};
+use backstay_dialect::{Action, Failure, FailureClass, Hint};
 use http::{HeaderMap, StatusCode};
 use std::{error::Error as StdError, fmt};
 use tokio::time::Duration;
@@ -31,6 +31,13 @@ use tokio::time::Duration;
 pub trait Policy: fmt::Debug + Send + Sync + 'static {
     /// Called once for each failed attempt.
     fn decide(&self, failed: &Failed<'_>) -> Decision;
+
+    /// Whether it wants to be asked about answers that the provider withheld, as [`Cause::Refused`]. Asked
+    /// once, when the fallback is built. If so, each unary answer is read, which costs about what parsing it
+    /// costs.
+    fn minds_refusals(&self) -> bool {
+        false
+    }
 }
 
 /// A failed attempt, as a policy sees it.
@@ -77,6 +84,9 @@ pub enum Cause<'a> {
     Truncated,
     /// The body ended without output.
     Empty,
+    /// The provider withheld the answer: a refusal, a content filter. The answer is whole otherwise: after
+    /// [`Decision::Stop`] it is let through as it is. Asked only of an answer that is still held.
+    Refused,
     /// Sending or receiving failed.
     Transport(&'a (dyn StdError + Send + Sync + 'static)),
 }
@@ -89,6 +99,9 @@ pub enum Decision {
     Retry(Pause),
     /// The next target, at once.
     Skip,
+    /// The next target that declares a larger [context window](super::Target::context_window) than this one,
+    /// at once. When there is none, no further attempt.
+    LargerWindow,
     /// No further attempt.
     Stop,
 }
@@ -106,7 +119,9 @@ pub enum Pause {
 /// Takes the dialect's word for answers; after a timeout goes to another target, if there is one; repeats
 /// what did not arrive.
 ///
-/// `x-should-retry` overrides the dialect both ways.
+/// `x-should-retry` overrides the dialect both ways, but for a quota that is used up: that is never tried twice
+/// at the same target. A context that is too long, a content policy and a refusal are final; the
+/// [recipes](super::recipes) know other ways.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultPolicy;
 
@@ -118,6 +133,14 @@ impl Cause<'_> {
         match self {
             Self::Status { failure, .. } | Self::InBand(failure) => failure.hint,
             _ => Hint::default(),
+        }
+    }
+
+    /// The least that a wait of one's own choosing should be.
+    pub(super) fn least_wait(&self) -> Duration {
+        match self {
+            Self::Status { failure, .. } | Self::InBand(failure) => failure.least_wait(),
+            _ => Duration::ZERO,
         }
     }
 }
@@ -137,6 +160,7 @@ impl fmt::Debug for Cause<'_> {
             Self::Clock(clock) => f.debug_tuple("Clock").field(clock).finish(),
             Self::Truncated => f.write_str("Truncated"),
             Self::Empty => f.write_str("Empty"),
+            Self::Refused => f.write_str("Refused"),
             Self::Transport(error) => f.debug_tuple("Transport").field(error).finish(),
         }
     }
@@ -149,11 +173,13 @@ impl Policy for DefaultPolicy {
         match &failed.cause {
             Cause::Status { failure, .. } | Cause::InBand(failure) => {
                 match (failure.hint.should_retry, failure.class.action()) {
+                    (Some(true), _) if failure.class == FailureClass::Quota => Decision::Skip,
                     (Some(true), _) | (None, Action::Retry) => Decision::Retry(Pause::Auto),
                     (Some(false), Action::Retry) | (_, Action::Skip) => Decision::Skip,
                     (_, Action::Stop) => Decision::Stop,
                 }
             }
+            Cause::Refused => Decision::Stop,
             // It would be refused again.
             Cause::Transport(error) if Delivery::of(*error) == Delivery::Refused => Decision::Skip,
             // A target that was silent once is likely to be silent again.

@@ -1,6 +1,6 @@
 //! Where an attempt goes.
 
-use super::Commit;
+use super::{Commit, Sign};
 use crate::timeout::Timeouts;
 use backstay_dialect::Dialect;
 use std::{fmt, sync::Arc};
@@ -36,6 +36,9 @@ pub struct Target {
     pub(super) timeouts: Option<Timeouts>,
     pub(super) commit: Option<Commit>,
     pub(super) allow_plaintext: bool,
+    pub(super) patch: Option<String>,
+    pub(super) sign: Option<Arc<dyn Sign>>,
+    pub(super) context_window: Option<u64>,
 }
 
 #[derive(Clone)]
@@ -62,6 +65,9 @@ impl Target {
             timeouts: None,
             commit: None,
             allow_plaintext: false,
+            patch: None,
+            sign: None,
+            context_window: None,
         }
     }
 
@@ -80,26 +86,41 @@ impl Target {
         self
     }
 
-    /// The dialect, where the path of the call does not tell it.
+    /// The dialect, where host and path do not tell it. All targets of a call are of one
+    /// [family](Dialect::family): they are sent the same document.
     pub fn dialect(mut self, dialect: impl Dialect) -> Self {
         self.dialect = Some(Arc::new(dialect));
         self
     }
 
     /// Another scheme, host and port, like `https://api.example.com`. Headers of the request that are not
-    /// on the allow-list, its query and its credentials do not go there.
+    /// on the allow-list and its credentials do not go there; of its query only `alt`, Gemini's name for the
+    /// format.
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
         self
     }
 
-    /// Another path.
+    /// Another path. `{model}` in it stands for the model, this target's or else the call's own, as one
+    /// percent-encoded segment:
+    ///
+    /// ```
+    /// # use backstay::fallback::Target;
+    /// let target = Target::model("gpt-4o-eu")
+    ///     .origin("https://ours.openai.azure.com")
+    ///     .path("/openai/deployments/{model}/chat/completions")
+    ///     .query("api-version=2024-10-21")
+    ///     .credential("api-key", "a key for that authority");
+    /// # drop(target);
+    /// ```
+    ///
+    /// A call that has its model in the path, as Gemini's have, needs no path here.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
         self
     }
 
-    /// Another query, without the question mark.
+    /// Another query, without the question mark; `{model}` as in [`path`](Self::path).
     pub fn query(mut self, query: impl Into<String>) -> Self {
         self.query = Some(query.into());
         self
@@ -119,6 +140,34 @@ impl Target {
     /// A header to set, replacing the request's own.
     pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.with_header(name.into(), value.into(), false)
+    }
+
+    /// Other top-level fields of the JSON body, as a JSON object: a value overrides, `null` removes, what is
+    /// not named is kept. Each attempt patches the original; the prompt is not copied with backstay's own
+    /// [`Body`](crate::Body). See [`Patch`](backstay_dialect::Patch).
+    ///
+    /// ```
+    /// # use backstay::fallback::Target;
+    /// let target = Target::model("o4-mini").patch(r#"{"temperature": null, "reasoning_effort": "low"}"#);
+    /// # drop(target);
+    /// ```
+    pub fn patch(mut self, fields: impl Into<String>) -> Self {
+        self.patch = Some(fields.into());
+        self
+    }
+
+    /// Signs each attempt at this target. See [`Sign`].
+    pub fn sign(mut self, sign: impl Sign) -> Self {
+        self.sign = Some(Arc::new(sign));
+        self
+    }
+
+    /// The context window of its model, in tokens. A target whose window cannot hold the request is passed
+    /// over without being called; see [`PromptTokens`](super::PromptTokens) for how that is known. Where none
+    /// of the targets holds it the first is called all the same, and its provider judges.
+    pub fn context_window(mut self, tokens: u64) -> Self {
+        self.context_window = Some(tokens);
+        self
     }
 
     /// How often this target is tried again, in place of [`Targets::retries`](super::Targets::retries).

@@ -1,6 +1,6 @@
 //! The targets of a call, in order, and the rules between them.
 
-use super::{Backoff, Commit, DefaultPolicy, Policy, RetryBudget, Target};
+use super::{Backoff, Commit, CoolDowns, DefaultPolicy, Pins, Policy, RetryBudget, Target};
 use std::sync::Arc;
 use tokio::time::Duration;
 
@@ -16,6 +16,10 @@ use tokio::time::Duration;
 /// | [`replay_limit`](Self::replay_limit) | 32 MiB |
 /// | [`hold_frames`](Self::hold_frames), [`hold_bytes`](Self::hold_bytes), [`hold_time`](Self::hold_time) | 4,096 frames, 16 MiB, 10 min |
 /// | [`retry_uncertain`](Self::retry_uncertain) | yes |
+/// | [`cool_downs`](Self::cool_downs) | on, of these targets alone |
+/// | [`pins`](Self::pins) | none |
+///
+/// At most 64 targets.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Targets {
@@ -34,6 +38,8 @@ pub struct Targets {
     pub(super) retry_uncertain: bool,
     pub(super) portable_headers: Vec<String>,
     pub(super) seed: Option<u64>,
+    pub(super) cool_downs: CoolDowns,
+    pub(super) pins: Option<Pins>,
 }
 
 /// How much of an answer is held back at most.
@@ -75,6 +81,8 @@ impl Targets {
             retry_uncertain: true,
             portable_headers: Vec::new(),
             seed: None,
+            cool_downs: CoolDowns::default(),
+            pins: None,
         }
     }
 
@@ -88,7 +96,7 @@ impl Targets {
         }
     }
 
-    /// One more target, tried after those before it.
+    /// One more target, tried after those before it. All are of one dialect family.
     pub fn then(mut self, next: impl Into<Target>) -> Self {
         self.targets.push(next.into());
         self
@@ -179,6 +187,19 @@ impl Targets {
     /// A header of the request that may go to another authority. It must not be a secret.
     pub fn portable_header(mut self, name: impl Into<String>) -> Self {
         self.portable_headers.push(name.into());
+        self
+    }
+
+    /// Which targets are passed over because of what happened in other calls. Give several stacks clones of
+    /// one to share it.
+    pub fn cool_downs(mut self, cool_downs: CoolDowns) -> Self {
+        self.cool_downs = cool_downs;
+        self
+    }
+
+    /// Keeps a [`Conversation`](super::Conversation) at the target that served it last.
+    pub fn pins(mut self, pins: Pins) -> Self {
+        self.pins = Some(pins);
         self
     }
 

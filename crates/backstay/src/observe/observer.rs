@@ -2,7 +2,7 @@
 
 use super::{Content, Signals};
 use crate::call::{Call, Moment, Phase};
-use backstay_dialect::{Dialect, Framing, Progress, Seen, StreamObserver};
+use backstay_dialect::{Dialect, Framing, Progress, Seen, StreamObserver, Usage};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
@@ -26,8 +26,12 @@ enum Kind {
 struct Events {
     dialect: Arc<dyn Dialect>,
     stream: StreamObserver,
-    /// The first semantic event has passed.
-    started: bool,
+    /// What has been raised.
+    raised: Signals,
+    /// Tokens used so far.
+    usage: Option<Usage>,
+    /// Some of it is not in the record yet.
+    unwritten: bool,
 }
 
 // === impl Observer ===
@@ -38,7 +42,9 @@ impl Observer {
             Ok((dialect, framing)) => Kind::Events(Box::new(Events {
                 dialect,
                 stream: StreamObserver::new(framing),
-                started: false,
+                raised: Signals::NONE,
+                usage: None,
+                unwritten: false,
             })),
             Err(content) => Kind::Bytes(content),
         };
@@ -66,9 +72,12 @@ impl Observer {
         }
     }
 
-    /// Bytes that have passed.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+    /// Nothing more will pass: the record is told what has.
+    pub(crate) fn settle(&mut self, call: &Call) {
+        call.received(self.bytes);
+        if let Kind::Events(events) = &mut self.kind {
+            events.write_usage(call);
+        }
     }
 
     /// Looks at a frame and says what this one shows.
@@ -79,7 +88,7 @@ impl Observer {
         };
         self.bytes = self.bytes.saturating_add(data.len() as u64);
         match &mut self.kind {
-            Kind::Bytes(_) => Signals::OUTPUT,
+            Kind::Bytes(_) => Signals::OUTPUT | Signals::CONTENT,
             _ if data.is_empty() => Signals::NONE,
             Kind::Events(events) => events.frame(call, data),
         }
@@ -101,8 +110,10 @@ impl Events {
     fn frame(&mut self, call: &Call, data: &[u8]) -> Signals {
         let seen = self.stream.observe(&*self.dialect, data);
         let mut signals = Signals::NONE;
-        if seen.progress != Progress::None {
-            signals |= Signals::OUTPUT;
+        match seen.progress {
+            Progress::None => {}
+            Progress::Reasoning => signals |= Signals::OUTPUT,
+            Progress::Content => signals |= Signals::OUTPUT | Signals::CONTENT,
         }
         if seen.finished {
             signals |= Signals::FINISHED;
@@ -110,19 +121,45 @@ impl Events {
         if seen.ended {
             signals |= Signals::ENDED;
         }
-        let first = signals.has(Signals::OUTPUT) && !self.started;
-        if first {
-            self.started = true;
+        if seen.refused {
+            signals |= Signals::REFUSED;
+        }
+        if signals.has(Signals::OUTPUT) && !self.raised.has(Signals::OUTPUT) {
             call.set_phase(Phase::Body);
             call.mark(Moment::FirstToken, Instant::now());
         }
+        let usage = seen.usage;
         if seen.error.is_some() || seen.response_id.is_some() {
             signals |= remember(call, seen);
         }
-        if first || signals.has(Signals::FINISHED | Signals::ENDED | Signals::ERROR) {
+        // Few frames of a stream show anything new.
+        if signals.adds_to(self.raised) {
+            self.raised |= signals;
             call.signal(signals);
         }
+        if let Some(usage) = usage {
+            self.count(call, usage);
+        }
         signals
+    }
+
+    /// Counts are cumulative; a stream may give them with each event, so that they are written down at first,
+    /// towards the end, and when the body is let go.
+    #[cold]
+    fn count(&mut self, call: &Call, usage: Usage) {
+        let first = self.usage.is_none();
+        self.usage.get_or_insert_default().update(usage);
+        self.unwritten = true;
+        if first || self.raised.has(Signals::FINISHED | Signals::ENDED) {
+            self.write_usage(call);
+        }
+    }
+
+    fn write_usage(&mut self, call: &Call) {
+        if std::mem::take(&mut self.unwritten) {
+            let usage = self.usage;
+            call.with_attempt(|attempt| attempt.usage = usage);
+        }
     }
 }
 
@@ -153,6 +190,9 @@ fn events_of(call: &Call, headers: &HeaderMap) -> Result<(Arc<dyn Dialect>, Fram
 fn remember(call: &Call, seen: Seen) -> Signals {
     call.with_state(|state| {
         if let Some(id) = seen.response_id {
+            if let Some(attempt) = state.trail.last_mut() {
+                attempt.response_id = Some(id.clone());
+            }
             state.provider_response_id = Some(id);
         }
         match seen.error {

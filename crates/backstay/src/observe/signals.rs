@@ -25,9 +25,18 @@ impl Signals {
     pub(crate) const ENDED: Self = Self(4);
     /// An in-band error; what it is stands in the record.
     pub(crate) const ERROR: Self = Self(8);
+    /// Output that is not reasoning.
+    pub(crate) const CONTENT: Self = Self(16);
+    /// The provider withheld the answer, or the rest of it.
+    pub(crate) const REFUSED: Self = Self(32);
 
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// Whether there is anything here that is not in the other.
+    pub(crate) const fn adds_to(self, other: Self) -> bool {
+        self.0 & !other.0 != 0
     }
 }
 

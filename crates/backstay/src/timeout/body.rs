@@ -205,6 +205,9 @@ impl Watch {
             self.progressed = true;
             self.limits.first_token_came();
         }
+        if seen.has(Signals::CONTENT) {
+            self.limits.first_content_came();
+        }
         if seen.has(Signals::ENDED) && !self.ended {
             self.ended = true;
             self.limits.answer_ended(Instant::now());
@@ -214,7 +217,7 @@ impl Watch {
     }
 
     fn must_look(&self) -> bool {
-        self.frames % FRAMES_BETWEEN_LOOKS == 0
+        self.frames.is_multiple_of(FRAMES_BETWEEN_LOOKS)
     }
 
     /// Whether the alarm will wake the task in time. Frames only move the next end away: the alarm goes
@@ -279,7 +282,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.call.received(self.observer.bytes());
+        self.observer.settle(&self.call);
     }
 }
 

@@ -12,6 +12,8 @@ pub enum Clock {
     Headers,
     /// Until the first semantic event.
     FirstToken,
+    /// Until the first content that is not reasoning.
+    FirstContent,
     /// Between semantic events.
     Idle,
     /// Between any bytes.
@@ -29,6 +31,7 @@ impl Clock {
             Self::Connect => "connect",
             Self::Headers => "headers",
             Self::FirstToken => "first_token",
+            Self::FirstContent => "first_content",
             Self::Idle => "idle",
             Self::Liveness => "liveness",
             Self::Attempt => "attempt",

@@ -14,6 +14,7 @@ pub(super) struct Limits {
     started: Instant,
     headers: u64,
     first_token: u64,
+    first_content: u64,
     attempt: u64,
     /// What others leave the attempt: it ends no later, whatever its own clock says.
     end: u64,
@@ -58,6 +59,7 @@ impl Limits {
             started,
             headers: limit(Clock::Headers),
             first_token: limit(Clock::FirstToken),
+            first_content: limit(Clock::FirstContent),
             attempt: limit(Clock::Attempt),
             end,
             idle: since(Clock::Idle),
@@ -77,6 +79,11 @@ impl Limits {
         self.first_token = NEVER;
     }
 
+    #[inline]
+    pub(super) fn first_content_came(&mut self) {
+        self.first_content = NEVER;
+    }
+
     /// Nobody else needs the time any more.
     pub(super) fn lift_end(&mut self) {
         self.end = NEVER;
@@ -85,6 +92,7 @@ impl Limits {
     /// The answer has ended: what follows is the connection's business.
     pub(super) fn answer_ended(&mut self, now: Instant) {
         self.first_token = NEVER;
+        self.first_content = NEVER;
         self.idle.limit = NEVER;
         self.liveness.limit = NEVER;
         self.attempt = self.since_start(now + LINGER);
@@ -109,6 +117,7 @@ impl Limits {
     fn first_look(&mut self, now: Instant) {
         let unseen = self.since_start(now).saturating_sub(self.head);
         self.first_token = self.first_token.saturating_add(unseen);
+        self.first_content = self.first_content.saturating_add(unseen);
         self.head = NEVER;
     }
 
@@ -117,7 +126,7 @@ impl Limits {
     pub(super) fn count_between_frames(&self) -> bool {
         // All ones only where both are never.
         self.idle.limit & self.liveness.limit != NEVER
-            || (self.head != NEVER && self.first_token != NEVER)
+            || (self.head != NEVER && self.first_token & self.first_content != NEVER)
     }
 
     /// Whether the next end may be earlier than when this was asked last.
@@ -147,7 +156,7 @@ impl Limits {
     }
 
     /// Each clock with its limit and its end.
-    fn ends(&self) -> [(Clock, u64, u64); 5] {
+    fn ends(&self) -> [(Clock, u64, u64); 6] {
         let since = |clock, since: Since| {
             let from = since.from.map_or(NEVER, |from| self.since_start(from));
             (clock, since.limit, from.saturating_add(since.limit))
@@ -156,6 +165,7 @@ impl Limits {
         [
             (Clock::Headers, self.headers, self.headers),
             (Clock::FirstToken, self.first_token, self.first_token),
+            (Clock::FirstContent, self.first_content, self.first_content),
             (Clock::Attempt, attempt, attempt),
             since(Clock::Idle, self.idle),
             since(Clock::Liveness, self.liveness),

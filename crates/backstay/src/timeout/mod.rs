@@ -37,6 +37,7 @@
 //! | `connect` | a new connection is wanted | it can be used: names, TCP, proxy, TLS. Kept by the client, see [`ConnectLimit`] |
 //! | `headers` | the attempt's start | the response head. For a unary call that is the whole generation |
 //! | `first_token` | the attempt's start | the first *semantic* event: no ping, comment, role-only delta or `message_start` stops it. Without an event stream, the first byte of the body |
+//! | `first_content` | the attempt's start | the first content that is not reasoning: text, a tool call, a refusal |
 //! | `idle` | a semantic event | the next one; reasoning counts. Without an event stream, between bytes, from the head on |
 //! | `liveness` | any byte of the body, or the head | the next one; pings and comments count |
 //! | `attempt` | the attempt's start | the end of its body |
@@ -54,7 +55,7 @@
 //!
 //! Time in which the consumer did not poll is never held against the server: the body is polled first, the
 //! clock is looked at only when it is pending, and the time between the head and the first poll of the body
-//! is added to `first_token`. `headers` and `attempt` are absolute.
+//! is added to `first_token` and `first_content`. `headers` and `attempt` are absolute.
 //!
 //! # On expiry
 //!

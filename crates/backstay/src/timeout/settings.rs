@@ -23,6 +23,7 @@ pub struct Clocks {
     connect: Option<Duration>,
     headers: Option<Duration>,
     first_token: Option<Duration>,
+    first_content: Option<Duration>,
     idle: Option<Duration>,
     liveness: Option<Duration>,
     attempt: Option<Duration>,
@@ -103,6 +104,10 @@ clocks! {
     headers,
     /// From the attempt's start to the first semantic event.
     first_token,
+    /// From the attempt's start to the first content that is not reasoning: for a model that reasons for
+    /// ever. What a default commit has let through by then does not fall over; see
+    /// [`Commit::AfterReasoning`](crate::fallback::Commit::AfterReasoning).
+    first_content,
     /// Between semantic events.
     idle,
     /// Between any bytes.
@@ -174,6 +179,7 @@ impl Timeouts {
             [
                 (Clock::Headers, clocks.headers),
                 (Clock::FirstToken, clocks.first_token),
+                (Clock::FirstContent, clocks.first_content),
                 (Clock::Idle, clocks.idle),
             ]
             .into_iter()
@@ -194,6 +200,7 @@ impl Clocks {
             Clock::Connect => self.connect,
             Clock::Headers => self.headers,
             Clock::FirstToken => self.first_token,
+            Clock::FirstContent => self.first_content,
             Clock::Idle => self.idle,
             Clock::Liveness => self.liveness,
             Clock::Attempt => self.attempt,

@@ -1,7 +1,7 @@
 //! One attempt, and what was decided after it.
 
 use crate::timeout::Clock;
-use backstay_dialect::FailureClass;
+use backstay_dialect::{FailureClass, Usage};
 use http::StatusCode;
 use std::{fmt, sync::Arc};
 use tokio::time::Duration;
@@ -34,6 +34,10 @@ pub struct Attempt {
     pub code: Option<Box<str>>,
     /// The provider's id for the request, from the response headers.
     pub request_id: Option<Box<str>>,
+    /// The provider's id for the answer, when its stream showed one.
+    pub response_id: Option<Box<str>>,
+    /// Tokens used, as far as the answer's stream said so.
+    pub usage: Option<Usage>,
     /// How it ended.
     pub outcome: Outcome,
     /// The request may have been processed, and billed, although no answer came.
@@ -62,6 +66,8 @@ pub enum Outcome {
     InBand,
     /// A clock of the attempt ran out.
     Timeout(Clock),
+    /// The provider withheld the answer, and the policy went elsewhere.
+    Refused,
     /// The body ended without the end evidence of its dialect.
     Truncated,
     /// The body ended without any output.
@@ -112,6 +118,10 @@ pub enum Reason {
     Unready,
     /// The request cannot be made into one for this target.
     Unsuitable,
+    /// The context window of the target does not hold the request, or is no larger than one that did not.
+    ContextWindow,
+    /// The target cools down after what happened in other calls, and another one was left.
+    CoolingDown,
 }
 
 /// A wait between two attempts.
@@ -151,7 +161,8 @@ pub enum Note {
     Lingered,
 }
 
-/// A target that was not tried.
+/// A target that was passed over. One that was passed over for cooling down may have been tried later, when no
+/// other was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PassedOver {
@@ -180,6 +191,8 @@ impl Attempt {
             class: None,
             code: None,
             request_id: None,
+            response_id: None,
+            usage: None,
             outcome: Outcome::Running,
             uncertain: false,
             bytes: 0,
@@ -257,10 +270,12 @@ impl Outcome {
                 Clock::Connect => "connect timeout",
                 Clock::Headers => "headers timeout",
                 Clock::FirstToken => "first_token timeout",
+                Clock::FirstContent => "first_content timeout",
                 Clock::Idle => "idle timeout",
                 Clock::Liveness => "liveness timeout",
                 Clock::Attempt => "attempt timeout",
             },
+            Self::Refused => "refused",
             Self::Truncated => "truncated",
             Self::Empty => "empty",
             Self::Transport => "transport error",
@@ -293,6 +308,8 @@ impl Reason {
             Self::Cancelled => "cancelled",
             Self::Unready => "service out of order",
             Self::Unsuitable => "request unsuitable",
+            Self::ContextWindow => "context window too small",
+            Self::CoolingDown => "cooling down",
         }
     }
 }

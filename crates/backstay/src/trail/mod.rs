@@ -49,7 +49,7 @@ impl Trail {
         self.0.attempts()
     }
 
-    /// Targets that were not tried, in order, and why.
+    /// Targets that were passed over, in order, and why.
     pub fn passed_over(&self) -> Vec<PassedOver> {
         self.0.with_state(|state| state.trail.passed_over.clone())
     }
