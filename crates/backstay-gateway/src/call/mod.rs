@@ -65,7 +65,7 @@ async fn admitted(
     if let Some(response) = local::open(shared, &request) {
         return Ok(response);
     }
-    front::admit(request.headers(), &live.config)?;
+    let caller = front::admit(request.headers(), &live.config)?;
     let path = request.uri().path();
     let line = live.routes.of_path(path);
     let api = Api::of(path).filter(|_| line.is_none());
@@ -114,10 +114,8 @@ async fn admitted(
     let budget = told.whole.map_or(line.budget, |told| told.min(line.budget));
     let deadline = started.checked_add(budget);
     held.until(deadline);
-    let entry = shared.trails.begin(
-        api.map_or("path route", Api::path),
-        Some(line.route.clone()),
-    );
+    let path = api.map_or("path route", Api::path);
+    let entry = shared.trails.begin(path, line.route.clone(), caller);
     let request = head::for_stack(&line, &entry, parts, upload.bytes, deadline, told.read)?;
     let mut passing = Passing::new(entry.clone(), line.family, api, counted);
     let response = match line.stack.clone().oneshot(request).await {

@@ -5,14 +5,16 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, header};
 use std::borrow::Cow;
 
-/// Whether one of the keys was shown. All are compared, each in a time that tells nothing.
-pub(super) fn is_known(headers: &HeaderMap, callers: &[Caller]) -> bool {
-    let Some(shown) = shown(headers) else {
-        return false;
-    };
-    callers
-        .iter()
-        .fold(false, |known, caller| known | caller.key.is(&shown))
+/// Whose key was shown. All are compared, each in a time that tells nothing.
+pub(super) fn whose<'c>(headers: &HeaderMap, callers: &'c [Caller]) -> Option<&'c Caller> {
+    let shown = shown(headers)?;
+    callers.iter().fold(None, |found, caller| {
+        if caller.key.is(&shown) {
+            Some(caller)
+        } else {
+            found
+        }
+    })
 }
 
 /// A key where the SDKs put it, or the password that a browser asked for.
@@ -52,7 +54,7 @@ mod tests {
         let known = |name: &'static str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
-            is_known(&headers, &callers)
+            whose(&headers, &callers).is_some()
         };
         assert!(known("authorization", "Bearer second-key"));
         assert!(known("authorization", "bearer  first-key"));
@@ -70,6 +72,6 @@ mod tests {
         ] {
             assert!(!known(name, value), "{name}: {value}");
         }
-        assert!(!is_known(&HeaderMap::new(), &callers));
+        assert!(!whose(&HeaderMap::new(), &callers).is_some());
     }
 }

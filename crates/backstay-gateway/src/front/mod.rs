@@ -14,6 +14,7 @@ use crate::{
     refusal::Refusal,
 };
 use http::{HeaderMap, Method, Request, StatusCode, Version, header, uri::Authority};
+use std::sync::Arc;
 
 /// Whether a request may be looked at further, whatever it is for.
 pub(crate) fn check<B>(request: &Request<B>, listener: &Listener) -> Result<(), Refusal> {
@@ -22,13 +23,14 @@ pub(crate) fn check<B>(request: &Request<B>, listener: &Listener) -> Result<(), 
     origin(request, listener)
 }
 
-/// Whether the caller may call: it shows a key, where keys are asked for.
-pub(crate) fn admit(headers: &HeaderMap, config: &Config) -> Result<(), Refusal> {
-    if config.callers.is_empty() || key::is_known(headers, &config.callers) {
-        Ok(())
-    } else {
-        Err(Refusal::key())
+/// Who calls: it shows a key, where keys are asked for.
+pub(crate) fn admit(headers: &HeaderMap, config: &Config) -> Result<Option<Arc<str>>, Refusal> {
+    if config.callers.is_empty() {
+        return Ok(None);
     }
+    key::whose(headers, &config.callers)
+        .map(|caller| Some(caller.name.clone()))
+        .ok_or_else(Refusal::key)
 }
 
 /// A body must be JSON, and plain: what a form sends is refused.

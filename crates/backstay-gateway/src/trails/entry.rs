@@ -18,7 +18,9 @@ pub(crate) struct Entry {
     number: u64,
     /// The endpoint; of a path route only that it is one, because a path may hold anything.
     pub(crate) path: &'static str,
-    pub(crate) route: Option<Arc<str>>,
+    pub(crate) route: Arc<str>,
+    /// Whose key was shown.
+    pub(crate) caller: Option<Arc<str>>,
     pub(crate) at: SystemTime,
     started: Instant,
     trail: OnceLock<Trail>,
@@ -47,12 +49,18 @@ pub(crate) enum Ending {
 // === impl Entry ===
 
 impl Entry {
-    pub(super) fn new(boot: u32, number: u64, path: &'static str, route: Option<Arc<str>>) -> Self {
+    pub(super) fn new(
+        (boot, number): (u32, u64),
+        path: &'static str,
+        route: Arc<str>,
+        caller: Option<Arc<str>>,
+    ) -> Self {
         Self {
             boot,
             number,
             path,
             route,
+            caller,
             at: SystemTime::now(),
             started: Instant::now(),
             trail: OnceLock::new(),

@@ -49,9 +49,14 @@ impl Trails {
     }
 
     /// Opens an entry.
-    pub(crate) fn begin(&self, path: &'static str, route: Option<Arc<str>>) -> Arc<Entry> {
+    pub(crate) fn begin(
+        &self,
+        path: &'static str,
+        route: Arc<str>,
+        caller: Option<Arc<str>>,
+    ) -> Arc<Entry> {
         let number = self.next.fetch_add(1, Relaxed);
-        let entry = Arc::new(Entry::new(self.boot, number, path, route));
+        let entry = Arc::new(Entry::new((self.boot, number), path, route, caller));
         let keep = self.keep.load(Relaxed);
         if keep > 0 {
             let mut entries = self.entries.lock();

@@ -64,7 +64,7 @@ fn article(page: &mut String, entry: &Entry) -> fmt::Result {
             .status()
             .map_or_else(|| "no head".to_owned(), |status| status.to_string()),
         Escaped(entry.path),
-        Escaped(entry.route.as_deref().unwrap_or("-")),
+        Escaped(&entry.route),
         entry.id(),
         age.as_secs(),
     )?;

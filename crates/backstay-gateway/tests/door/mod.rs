@@ -295,3 +295,15 @@ fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
+
+/// A client of HTTP/2, by prior knowledge: one connection for all its requests.
+pub(crate) fn http2() -> Http2 {
+    hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+        .http2_only(true)
+        .build_http()
+}
+
+pub(crate) type Http2 = hyper_util::client::legacy::Client<
+    hyper_util::client::legacy::connect::HttpConnector,
+    http_body_util::Full<bytes::Bytes>,
+>;
