@@ -9,7 +9,7 @@ use crate::{
     shared::Counted,
     trails::{Ending, Entry},
 };
-use backstay::BoxError;
+use backstay::{BoxError, Error, ErrorKind};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
@@ -159,13 +159,11 @@ impl Passing {
                 Some(Err(error)) => {
                     self.inner = None;
                     self.entry.end(Ending::Broken);
-                    match self.tell(&error) {
-                        Some(told) => {
-                            self.last = Some(told);
-                            continue;
-                        }
-                        None => return Poll::Ready(Some(Err(error))),
+                    if self.events.is_none() {
+                        return Poll::Ready(Some(Err(error)));
                     }
+                    self.last = self.tell(&error);
+                    continue;
                 }
                 None => {
                     self.entry.end(Ending::Answered);
@@ -199,9 +197,13 @@ impl Passing {
         }
     }
 
-    /// The failure as an event, where one can be sent.
+    /// The failure as an event, unless the upstream has sent one of its own.
     fn tell(&mut self, error: &BoxError) -> Option<Bytes> {
+        let kind = Error::find(&**error).map(Error::kind);
         let events = self.events.as_mut()?;
+        if matches!(kind, Some(ErrorKind::InBand(_))) {
+            return Some(events.rest()).filter(|rest| !rest.is_empty());
+        }
         let event = Refusal::of_error(error).event(self.family, self.api == Some(Api::Responses));
         let before = events.broke_off();
         if before.is_empty() {

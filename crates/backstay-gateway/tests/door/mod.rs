@@ -307,3 +307,22 @@ pub(crate) type Http2 = hyper_util::client::legacy::Client<
     hyper_util::client::legacy::connect::HttpConnector,
     http_body_util::Full<bytes::Bytes>,
 >;
+
+/// An upstream that sends this head and these chunks to each request, and closes its connection.
+pub(crate) async fn raw(head: &'static str, chunks: &'static [&'static str]) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(head.as_bytes()).await;
+            for chunk in chunks {
+                let framed = format!("{:x}\r\n{chunk}\r\n", chunk.len());
+                let _ = stream.write_all(framed.as_bytes()).await;
+                time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    });
+    address
+}
