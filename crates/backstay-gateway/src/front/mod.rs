@@ -58,12 +58,13 @@ pub(crate) fn listed_origin<'h>(
     headers: &'h HeaderMap,
     listener: &Listener,
 ) -> Option<&'h http::HeaderValue> {
-    headers.get(header::ORIGIN).filter(|origin| {
-        listener
-            .origins
-            .iter()
-            .any(|listed| origin.as_bytes().eq_ignore_ascii_case(listed.as_bytes()))
-    })
+    let mut named = headers.get_all(header::ORIGIN).iter();
+    let origin = named.next().filter(|_| named.next().is_none())?;
+    listener
+        .origins
+        .iter()
+        .any(|listed| origin.as_bytes().eq_ignore_ascii_case(listed.as_bytes()))
+        .then_some(origin)
 }
 
 /// `GET http://elsewhere/` and `CONNECT elsewhere:443` ask for a proxy, which this is not.
@@ -135,8 +136,7 @@ fn origin<B>(request: &Request<B>, listener: &Listener) -> Result<(), Refusal> {
         ))
     };
     if headers.contains_key(header::ORIGIN) {
-        let single = headers.get_all(header::ORIGIN).iter().nth(1).is_none();
-        return if single && listed_origin(headers, listener).is_some() {
+        return if listed_origin(headers, listener).is_some() {
             Ok(())
         } else {
             foreign()

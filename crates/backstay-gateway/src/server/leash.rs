@@ -45,6 +45,8 @@ enum Stage {
     Call,
     /// It has been read to its end: whatever comes now is not part of it.
     Watched,
+    /// The answer has ended, and not all of it has been written yet.
+    Unwritten,
 }
 
 /// A request on its way through a connection. Dropped when its answer is over.
@@ -126,7 +128,24 @@ impl Leash {
     fn request_over(&self) {
         let mut state = self.state.lock();
         state.calls = state.calls.saturating_sub(1);
-        if state.calls == 0 {
+        if state.calls > 0 {
+            return;
+        }
+        let idle = || Instant::now().checked_add(self.idle_time);
+        if state.http2 {
+            state.stage = Stage::Idle;
+            state.limit = idle();
+        } else {
+            // The call's own limit stands until its reader has taken the answer.
+            state.stage = Stage::Unwritten;
+            state.limit = state.limit.or_else(idle);
+        }
+    }
+
+    /// Nothing waits to be written.
+    pub(super) fn written(&self) {
+        let mut state = self.state.lock();
+        if state.stage == Stage::Unwritten {
             state.stage = Stage::Idle;
             state.limit = Instant::now().checked_add(self.idle_time);
         }
@@ -300,8 +319,10 @@ mod tests {
     async fn an_idle_connection_is_ended_after_the_idle_time_and_a_slow_second_head_sooner() {
         let leash = Arc::new(Leash::connection(&limits()));
         drop(Held::new(leash.clone(), None, http::Version::HTTP_11));
+        leash.written();
         assert_eq!(lasts(&leash).await, Duration::from_secs(60));
         drop(Held::new(leash.clone(), None, http::Version::HTTP_11));
+        leash.written();
         leash.bytes_came();
         assert_eq!(lasts(&leash).await, Duration::from_secs(10));
     }
@@ -316,6 +337,16 @@ mod tests {
         // A later call may take longer, although the timer stood at the earlier limit.
         held.until(Instant::now().checked_add(100 * second));
         assert_eq!(lasts(&leash).await, 100 * second + CUT_AFTER_DEADLINE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_takes_has_the_time_of_its_call() {
+        let leash = Arc::new(Leash::connection(&limits()));
+        let held = Held::new(leash.clone(), None, http::Version::HTTP_11);
+        let second = Duration::from_secs(1);
+        held.until(Instant::now().checked_add(second));
+        drop(held);
+        assert_eq!(lasts(&leash).await, second + CUT_AFTER_DEADLINE);
     }
 
     #[tokio::test(start_paused = true)]

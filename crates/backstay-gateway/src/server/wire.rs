@@ -156,8 +156,11 @@ impl AsyncWrite for Wire {
         self.writer.is_write_vectored()
     }
 
+    /// hyper flushes once its buffer is empty.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.writer).poll_flush(cx)
+        ready!(Pin::new(&mut self.writer).poll_flush(cx))?;
+        self.reader.leash.written();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -179,6 +179,24 @@ impl Door {
         self.ask(&self.post(CHAT, body)).await
     }
 
+    /// With this upstream behind the models that have no fallback.
+    pub(crate) async fn before(upstream: SocketAddr, budget: &str) -> Self {
+        let target = format!(
+            "[[targets]]\nname = \"odd\"\ndialect = \"openai\"\nbase_url = \"http://{upstream}/v1\"\nretries = 0\n"
+        );
+        Self::with(|text| {
+            let text = text.replace(
+                "targets = [\"any\"]\nbudget = \"300ms\"",
+                &format!("targets = [\"odd\"]\nbudget = \"{budget}\""),
+            );
+            text.replace(
+                "[[routes]]\nmodel = \"pair\"",
+                &format!("{target}\n[[routes]]\nmodel = \"pair\""),
+            )
+        })
+        .await
+    }
+
     /// Waits until no call is under way, at the gateway or behind it.
     pub(crate) async fn settled(&self) {
         let settled = async {
@@ -300,6 +318,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 pub(crate) fn http2() -> Http2 {
     hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
         .http2_only(true)
+        .http2_initial_stream_window_size(64 * 1024)
         .build_http()
 }
 
@@ -325,4 +344,24 @@ pub(crate) async fn raw(head: &'static str, chunks: &'static [&'static str]) -> 
         }
     });
     address
+}
+
+/// An upstream whose first answer never ends; says when its connection was closed.
+pub(crate) async fn flood() -> (SocketAddr, JoinHandle<time::Instant>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let closed = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).await;
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let token = "x".repeat(32 * 1024);
+        let event =
+            format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{token}\"}}}}]}}\n\n");
+        let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+        while stream.write_all(chunk.as_bytes()).await.is_ok() {}
+        time::Instant::now()
+    });
+    (address, closed)
 }
