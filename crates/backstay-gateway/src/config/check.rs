@@ -17,6 +17,7 @@ use toml::Spanned;
 const DEFAULT_BUDGET: Duration = Duration::from_secs(600);
 /// Time kept for each untried target unless the route says otherwise.
 const DEFAULT_RESERVE: Duration = Duration::ZERO;
+const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);
 const DEFAULT_RETRIES: u32 = 2;
 /// A hyper connection cannot have a smaller buffer.
 const LEAST_HEAD: usize = 8 * 1024;
@@ -314,11 +315,7 @@ fn route(
         budget,
         reserve,
         min_attempt,
-        max_wait: rules
-            .max_wait
-            .as_ref()
-            .or(defaults.max_wait.as_ref())
-            .map(|span| span.get_ref().0),
+        max_wait: span(&rules.max_wait, &defaults.max_wait, DEFAULT_MAX_WAIT),
         retries: rules
             .retries
             .or(defaults.retries)

@@ -104,7 +104,7 @@ pub(crate) struct Route {
     pub(crate) budget: Duration,
     pub(crate) reserve: Duration,
     pub(crate) min_attempt: Duration,
-    pub(crate) max_wait: Option<Duration>,
+    pub(crate) max_wait: Duration,
     pub(crate) retries: u32,
     pub(crate) retry_uncertain: bool,
     pub(crate) commit: Option<Commit>,

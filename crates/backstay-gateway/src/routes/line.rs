@@ -162,12 +162,10 @@ impl<'a> Builder<'a> {
             .retries(route.retries)
             .reserve(route.reserve)
             .min_attempt(route.min_attempt)
+            .max_wait(route.max_wait)
             .retry_uncertain(route.retry_uncertain)
             .replay_limit(self.config.limits.request_body)
             .budget(self.retries.clone());
-        if let Some(longest) = route.max_wait {
-            targets = targets.max_wait(longest);
-        }
         if let Some(commit) = route.commit {
             targets = targets.commit(commit);
         }
