@@ -29,6 +29,10 @@ pub(crate) struct AnswerBody {
     held: Option<Held>,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all answers are the large one"
+)]
 enum Content {
     Local(Option<Bytes>),
     Passing(Passing),

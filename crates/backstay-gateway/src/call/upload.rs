@@ -39,7 +39,7 @@ pub(super) async fn read(
     };
     reading.make_room(announced.unwrap_or_default())?;
     // The timer is made when something is waited for first.
-    match timeout(limits.body_time, reading.to_end(announced)).await {
+    match timeout(limits.body_time, reading.whole(announced)).await {
         Ok(read) => Ok(Upload {
             bytes: read?,
             reserved: reading.reserved,
@@ -61,7 +61,7 @@ struct Reading {
 // === impl Reading ===
 
 impl Reading {
-    async fn to_end(&mut self, announced: Option<usize>) -> Result<Bytes, Refusal> {
+    async fn whole(&mut self, announced: Option<usize>) -> Result<Bytes, Refusal> {
         let Some(first) = self.frame().await? else {
             return Ok(Bytes::new());
         };

@@ -72,6 +72,6 @@ mod tests {
         ] {
             assert!(!known(name, value), "{name}: {value}");
         }
-        assert!(!whose(&HeaderMap::new(), &callers).is_some());
+        assert!(whose(&HeaderMap::new(), &callers).is_none());
     }
 }
