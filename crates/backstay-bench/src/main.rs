@@ -4,6 +4,7 @@
 //! cargo run --release -p backstay-bench -- overhead
 //! cargo run --release -p backstay-bench -- allocations
 //! cargo run --release -p backstay-bench -- check
+//! cargo run --release -p backstay-bench -- gateway --proxy nginx=http://127.0.0.1:18105
 //! ```
 //!
 //! All subjects wrap the same upstream in memory, get the same request, and are called the same way. They
@@ -13,6 +14,7 @@ mod allocations;
 mod case;
 mod check;
 mod counting;
+mod gateway;
 mod overhead;
 mod row;
 mod stacks;
@@ -37,6 +39,8 @@ enum Bench {
     Overhead(overhead::Options),
     /// Allocations of the backstay stack, layer by layer
     Allocations(allocations::Options),
+    /// A hop through the gateway, beside proxies given by their URLs
+    Gateway(gateway::Options),
     /// Fails if the backstay stack allocates more than it may
     Check,
 }
@@ -45,6 +49,7 @@ fn main() -> Result<ExitCode, BoxError> {
     match Arguments::parse().bench {
         Bench::Overhead(options) => overhead::run(&options).map(|()| ExitCode::SUCCESS),
         Bench::Allocations(options) => allocations::run(&options).map(|()| ExitCode::SUCCESS),
+        Bench::Gateway(options) => gateway::run(&options).map(|()| ExitCode::SUCCESS),
         Bench::Check => check::run(),
     }
 }

@@ -188,3 +188,14 @@ async fn without_a_configuration_the_mock_answers() {
     drop(demo);
     assert!(Config::demo("nonsense").is_err());
 }
+
+#[test]
+fn the_readme_says_what_can_be_read() {
+    let readme = include_str!("../README.md");
+    let toml = readme.split("```toml\n").nth(1).unwrap();
+    let toml = toml.split("```").next().unwrap();
+    let text = toml
+        .replace("key_env = \"OPENAI_API_KEY\"", "")
+        .replace("key_env = \"GROQ_API_KEY\"", "");
+    Config::parse(&text, "README.md").unwrap();
+}
