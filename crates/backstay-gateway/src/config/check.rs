@@ -5,11 +5,11 @@ use super::{
     Target, Upstream, Written,
     error::Source,
     file::{self, ClocksTable, File},
+    target,
     units::Span,
 };
 use backstay::{Timeouts, fallback::Commit};
 use backstay_client::Proxy;
-use http::Uri;
 use tokio::time::Duration;
 use toml::Spanned;
 
@@ -69,7 +69,7 @@ pub(super) fn check(source: Source<'_>) -> Result<Config, ConfigError> {
     if listeners.is_empty() {
         listeners.push(Listener::standard());
     }
-    let targets = targets(source, file.targets)?;
+    let targets = target::check(source, file.targets)?;
     let defaults = file.defaults.map(Spanned::into_inner).unwrap_or_default();
     let routes = file
         .routes
@@ -97,120 +97,6 @@ pub(super) fn check(source: Source<'_>) -> Result<Config, ConfigError> {
         trails: file.trails.keep.unwrap_or(DEFAULT_TRAILS).min(MOST_TRAILS),
         written: Written::new(source),
     })
-}
-
-fn targets(
-    source: Source<'_>,
-    tables: Vec<Spanned<file::TargetTable>>,
-) -> Result<Vec<Target>, ConfigError> {
-    let mut targets: Vec<Target> = Vec::with_capacity(tables.len());
-    for table in tables {
-        let at = table.span();
-        let table = table.into_inner();
-        if targets
-            .iter()
-            .any(|other| *other.name == **table.name.get_ref())
-        {
-            return Err(source.error(
-                table.name.span(),
-                format!("two targets are named {}", table.name.get_ref()),
-                "give one of them another name",
-            ));
-        }
-        let family = match &**table.dialect.get_ref() {
-            "openai" => Family::OpenAi,
-            "anthropic" => Family::Anthropic,
-            "plain" => Family::Plain,
-            other => {
-                return Err(source.error(
-                    table.dialect.span(),
-                    format!("`{other}` is no dialect"),
-                    "choose \"openai\", \"anthropic\" or \"plain\"",
-                ));
-            }
-        };
-        if family == Family::Plain && table.model.is_some() {
-            return Err(source.error(
-                at,
-                "the target names a model, and the plain dialect has no place for one",
-                "remove `model`, or name the dialect of the API",
-            ));
-        }
-        let (origin, base_path) = base_url(source, &table.base_url, table.plaintext)?;
-        let key = table.key().read(source, at)?;
-        targets.push(Target {
-            name: table.name.into_inner().into(),
-            family,
-            origin,
-            base_path,
-            query: table.query,
-            model: table.model.map(Into::into),
-            key,
-            key_header: table.key_header,
-            headers: table.headers.into_iter().collect(),
-            retries: table.retries,
-            commit: commit(source, table.commit.as_ref())?,
-            timeouts: Some(timeouts(table.clocks, Timeouts::new()))
-                .filter(|timeouts| *timeouts != Timeouts::new()),
-        });
-    }
-    Ok(targets)
-}
-
-/// Splits a base URL into origin and path.
-fn base_url(
-    source: Source<'_>,
-    written: &Spanned<String>,
-    plaintext: bool,
-) -> Result<(String, String), ConfigError> {
-    let text = written.get_ref();
-    let error = |problem: String, remedy: &str| Err(source.error(written.span(), problem, remedy));
-    let uri: Option<Uri> = text.parse().ok();
-    let Some((scheme, authority, uri)) = uri
-        .as_ref()
-        .and_then(|uri| Some((uri.scheme_str()?, uri.authority()?, uri)))
-    else {
-        return error(
-            format!("`{}` is no URL", without_userinfo(text)),
-            "write it as the provider's SDK takes it, like \"https://api.openai.com/v1\"",
-        );
-    };
-    if authority.as_str().contains('@') {
-        return error(
-            "the URL carries a user or password".to_owned(),
-            "name the key with `key_env` or `key_file`",
-        );
-    }
-    if uri.query().is_some() {
-        return error(
-            "the URL has a query".to_owned(),
-            "leave it out: a key in a query ends up in logs",
-        );
-    }
-    let host = authority.host().trim_matches(['[', ']']);
-    let local = host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.to_canonical().is_loopback());
-    match scheme {
-        "https" => {}
-        "http" if local || plaintext => {}
-        "http" => {
-            return error(
-                format!("plain http to {host} shows keys and prompts to the network"),
-                "write https, or `plaintext = true` beside it where the network is yours",
-            );
-        }
-        other => {
-            return error(format!("`{other}` is not spoken"), "write https or http");
-        }
-    }
-    let path = uri.path().trim_end_matches('/').to_owned();
-    Ok((format!("{scheme}://{authority}"), path))
-}
-
-fn without_userinfo(text: &str) -> &str {
-    text.rsplit('@').next().unwrap_or_default()
 }
 
 fn route(
@@ -336,7 +222,7 @@ fn span(own: &Option<Spanned<Span>>, default: &Option<Spanned<Span>>, last: Dura
         .map_or(last, |span| span.get_ref().0)
 }
 
-fn commit(
+pub(super) fn commit(
     source: Source<'_>,
     written: Option<&Spanned<String>>,
 ) -> Result<Option<Commit>, ConfigError> {
@@ -355,7 +241,7 @@ fn commit(
     }
 }
 
-fn timeouts(table: ClocksTable, mut timeouts: Timeouts) -> Timeouts {
+pub(super) fn timeouts(table: ClocksTable, mut timeouts: Timeouts) -> Timeouts {
     if let Some(connect) = table.connect {
         timeouts = timeouts.connect(connect.0);
     }

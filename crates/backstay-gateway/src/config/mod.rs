@@ -26,6 +26,7 @@ mod demo;
 mod error;
 mod file;
 mod listener;
+mod target;
 mod units;
 
 pub use self::error::ConfigError;
