@@ -6,6 +6,7 @@
 //! cargo run --release -p backstay-bench -- check
 //! cargo run --release -p backstay-bench -- splice
 //! cargo run --release -p backstay-bench -- observe
+//! cargo run --release -p backstay-bench -- gateway --proxy nginx=http://127.0.0.1:18105
 //! ```
 //!
 //! In the first three all subjects wrap the same upstream in memory, get the same request, and are called the same way. They
@@ -15,6 +16,7 @@ mod allocations;
 mod case;
 mod check;
 mod counting;
+mod gateway;
 mod observe;
 mod overhead;
 mod prompt;
@@ -43,6 +45,8 @@ enum Bench {
     Overhead(overhead::Options),
     /// Allocations of the backstay stack, layer by layer
     Allocations(allocations::Options),
+    /// A hop through the gateway, beside proxies given by their URLs
+    Gateway(gateway::Options),
     /// Fails if the backstay stack allocates more than it may
     Check,
     /// Another model put into a request, beside serde_json; fails if a bar is missed
@@ -55,6 +59,7 @@ fn main() -> Result<ExitCode, BoxError> {
     match Arguments::parse().bench {
         Bench::Overhead(options) => overhead::run(&options).map(|()| ExitCode::SUCCESS),
         Bench::Allocations(options) => allocations::run(&options).map(|()| ExitCode::SUCCESS),
+        Bench::Gateway(options) => gateway::run(&options).map(|()| ExitCode::SUCCESS),
         Bench::Check => check::run(),
         Bench::Splice(options) => splice::run(&options),
         Bench::Observe(options) => observe::run(&options),

@@ -1,0 +1,116 @@
+//! A caller with a bare socket: it costs little, and the same for every contender.
+
+use std::{fmt, sync::Arc};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tower::BoxError;
+
+/// Host and port of a contender.
+#[derive(Clone, Debug)]
+pub(super) struct Place(Arc<str>);
+
+/// One connection, which carries one call after the other.
+#[derive(Debug)]
+pub(super) struct Caller {
+    stream: TcpStream,
+    place: Place,
+    read: Vec<u8>,
+}
+
+// === impl Place ===
+
+impl Place {
+    pub(super) fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// One call over a connection of its own; the status of its answer.
+    pub(super) async fn once(&self, body: &str) -> Result<u16, BoxError> {
+        Caller::connect(self).await?.call(body).await
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+// === impl Caller ===
+
+impl Caller {
+    pub(super) async fn connect(place: &Place) -> Result<Self, BoxError> {
+        let stream = TcpStream::connect(&*place.0).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            place: place.clone(),
+            read: Vec::with_capacity(4096),
+        })
+    }
+
+    pub(super) async fn send(&mut self, body: &str) -> Result<(), BoxError> {
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+             authorization: Bearer none\r\ncontent-length: {}\r\n\r\n{body}",
+            self.place,
+            body.len()
+        );
+        self.stream.write_all(request.as_bytes()).await?;
+        Ok(())
+    }
+
+    /// Sends, and reads the answer to its end; its status.
+    pub(super) async fn call(&mut self, body: &str) -> Result<u16, BoxError> {
+        self.send(body).await?;
+        self.read.clear();
+        let end = loop {
+            match find(&self.read, b"\r\n\r\n") {
+                Some(at) => break at + 4,
+                None => self.more().await?,
+            }
+        };
+        let head = String::from_utf8_lossy(self.read.get(..end).unwrap_or_default()).to_lowercase();
+        let status = head.split(' ').nth(1).ok_or("no status")?.parse()?;
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .map(str::parse::<usize>)
+            .transpose()?;
+        match length {
+            Some(length) => {
+                while self.read.len() < end + length {
+                    self.more().await?;
+                }
+            }
+            // The last chunk of what is measured here ends in nothing else.
+            None => {
+                while !self.read.ends_with(b"\r\n0\r\n\r\n") {
+                    self.more().await?;
+                }
+            }
+        }
+        Ok(status)
+    }
+
+    /// Reads to the first event that is no announcement.
+    pub(super) async fn until_token(&mut self) -> Result<(), BoxError> {
+        while self.read.windows(6).filter(|at| at == b"data: ").count() < 2 {
+            self.more().await?;
+        }
+        Ok(())
+    }
+
+    async fn more(&mut self) -> Result<(), BoxError> {
+        match self.stream.read_buf(&mut self.read).await? {
+            0 => Err(format!("{} closed the connection", self.place).into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}

@@ -1,0 +1,279 @@
+//! `gateway`: what a hop through the gateway adds, beside any proxy that is given by its URL.
+//!
+//! The contenders take turns within each round, so that a busy machine is equally unkind to each; the
+//! order changes from round to round. All speak to the same mock, through the same bare-socket caller.
+
+mod caller;
+mod programs;
+
+use self::{
+    caller::{Caller, Place},
+    programs::{Program, resident},
+};
+use crate::row::Row;
+use std::{path::PathBuf, time::Duration};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use tower::BoxError;
+
+/// How to measure, and what beside the gateway.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// A proxy in front of the mock, as NAME=http://HOST:PORT; may be repeated
+    #[arg(long)]
+    proxy: Vec<Proxy>,
+    /// Where the mock listens, which the proxies point to
+    #[arg(long, default_value = "127.0.0.1:18000")]
+    upstream: String,
+    /// How often each contender has its turn
+    #[arg(long, default_value_t = 20)]
+    rounds: usize,
+    /// Calls of one turn
+    #[arg(long, default_value_t = 500)]
+    calls: usize,
+    /// Streams that are open together when memory is read
+    #[arg(long, default_value_t = 1000)]
+    streams: usize,
+    /// The folder of `backstay-gateway` and `backstay-mock`; the one of this program unless given
+    #[arg(long)]
+    programs: Option<PathBuf>,
+    /// Threads of the gateway
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+/// A contender: its name, and where it listens.
+#[derive(Clone, Debug)]
+pub(crate) struct Proxy {
+    name: String,
+    place: Place,
+}
+
+/// What is asked, over how many connections.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    name: &'static str,
+    body: &'static str,
+    connections: usize,
+}
+
+const UNARY: &str = r#"{"model":"steady","messages":[{"role":"user","content":"hello"}]}"#;
+const STREAM: &str =
+    r#"{"model":"eight","stream":true,"messages":[{"role":"user","content":"hello"}]}"#;
+const LATE: &str = r#"{"model":"slow-headers@9000","messages":[]}"#;
+
+const CASES: [Case; 3] = [
+    Case {
+        name: "unary at 1",
+        body: UNARY,
+        connections: 1,
+    },
+    Case {
+        name: "unary at 16",
+        body: UNARY,
+        connections: 16,
+    },
+    Case {
+        name: "8-chunk streams at 4",
+        body: STREAM,
+        connections: 4,
+    },
+];
+
+/// The budget of the calls whose upstream answers after 9 s.
+const BUDGET: Duration = Duration::from_secs(2);
+/// Nothing takes longer.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// Eight tokens for the streams.
+const SCRIPT: &str =
+    r#"{"models":{"eight":[{"tokens":["a","b","c","d","e","f","g","h"],"times":1}]}}"#;
+
+pub(crate) fn run(options: &Options) -> Result<(), BoxError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(measure(options))
+}
+
+async fn measure(options: &Options) -> Result<(), BoxError> {
+    let folder = match &options.programs {
+        Some(folder) => folder.clone(),
+        None => std::env::current_exe()?
+            .parent()
+            .ok_or("this program is in no folder")?
+            .to_owned(),
+    };
+    let mock = Program::mock(&folder, &options.upstream, SCRIPT)?;
+    let text = configuration(&mock.place);
+    let gateway = Program::gateway(&folder, &text, options.threads)?;
+    let direct = contender("direct", &mock.place);
+    let ours = contender("backstay", &gateway.place);
+    let all: Vec<Proxy> = [direct, ours]
+        .into_iter()
+        .chain(options.proxy.iter().cloned())
+        .collect();
+    for case in CASES {
+        latencies(case, &all, options).await?;
+    }
+    for proxy in all.iter().filter(|proxy| proxy.name != "direct") {
+        let began = Instant::now();
+        let status = timeout(HANGS, proxy.place.once(LATE)).await??;
+        let took = Instant::now().saturating_duration_since(began);
+        print(
+            "2 s budget, upstream after 9 s",
+            &proxy.name,
+            "s",
+            took.as_secs_f64(),
+        )?;
+        print(
+            "2 s budget, upstream after 9 s",
+            &proxy.name,
+            "status",
+            f64::from(status),
+        )?;
+    }
+    let resident = memory(&gateway, options.streams).await?;
+    print("resident per open stream", "backstay", "KiB", resident)?;
+    Ok(())
+}
+
+fn contender(name: &str, place: &Place) -> Proxy {
+    Proxy {
+        name: name.to_owned(),
+        place: place.clone(),
+    }
+}
+
+async fn latencies(case: Case, all: &[Proxy], options: &Options) -> Result<(), BoxError> {
+    let mut seen: Vec<Vec<Duration>> = vec![Vec::new(); all.len()];
+    // The first round warms up connections, pools and caches.
+    for round in 0..=options.rounds {
+        for turn in 0..all.len() {
+            let at = (round + turn) % all.len();
+            let (Some(proxy), Some(seen)) = (all.get(at), seen.get_mut(at)) else {
+                continue;
+            };
+            let times = a_turn(case, &proxy.place, options.calls).await?;
+            if round > 0 {
+                seen.extend(times);
+            }
+        }
+    }
+    let mut base = None;
+    for (proxy, times) in all.iter().zip(&mut seen) {
+        times.sort_unstable();
+        let p50 = micros(times, 0.50);
+        let base = *base.get_or_insert(p50);
+        for (unit, value) in [
+            ("us p50", p50),
+            ("us p99", micros(times, 0.99)),
+            ("us added p50", p50 - base),
+        ] {
+            print(case.name, &proxy.name, unit, value)?;
+        }
+    }
+    Ok(())
+}
+
+/// So many calls, spread over the connections.
+async fn a_turn(case: Case, place: &Place, calls: usize) -> Result<Vec<Duration>, BoxError> {
+    let mut callers = JoinSet::new();
+    for _ in 0..case.connections {
+        let place = place.clone();
+        callers.spawn(async move {
+            let mut caller = Caller::connect(&place).await?;
+            let mut times = Vec::with_capacity(calls / case.connections);
+            for _ in 0..calls / case.connections {
+                let began = Instant::now();
+                caller.call(case.body).await?;
+                times.push(Instant::now().saturating_duration_since(began));
+            }
+            Ok::<_, BoxError>(times)
+        });
+    }
+    let mut all = Vec::with_capacity(calls);
+    while let Some(times) = timeout(HANGS, callers.join_next()).await? {
+        all.extend(times??);
+    }
+    Ok(all)
+}
+
+/// Kibibytes of resident memory for each of many streams with a prompt of 1 KiB.
+async fn memory(gateway: &Program, streams: usize) -> Result<f64, BoxError> {
+    let prompt = "x".repeat(1024);
+    let body = format!(
+        r#"{{"model":"slow-tokens@30000","stream":true,"messages":[{{"role":"user","content":"{prompt}"}}]}}"#
+    );
+    let before = resident(gateway.id())?;
+    let mut open = Vec::with_capacity(streams);
+    for _ in 0..streams {
+        let mut caller = Caller::connect(&gateway.place).await?;
+        caller.send(&body).await?;
+        open.push(caller);
+    }
+    for caller in &mut open {
+        timeout(HANGS, caller.until_token()).await??;
+    }
+    sleep(Duration::from_secs(1)).await;
+    let after = resident(gateway.id())?;
+    Ok(after.saturating_sub(before) as f64 / streams as f64)
+}
+
+fn configuration(mock: &Place) -> String {
+    format!(
+        r#"
+[[listeners]]
+address = "127.0.0.1:0"
+[[targets]]
+name = "mock"
+dialect = "openai"
+base_url = "http://{mock}/v1"
+[[routes]]
+models = ["steady", "eight", "slow-tokens@30000"]
+targets = ["mock"]
+[[routes]]
+model = "slow-headers@9000"
+targets = ["mock"]
+budget = "{}s"
+[upstream]
+proxy = "none"
+"#,
+        BUDGET.as_secs()
+    )
+}
+
+fn micros(sorted: &[Duration], part: f64) -> f64 {
+    let at = (sorted.len() as f64 * part) as usize;
+    let found = sorted.get(at.min(sorted.len().saturating_sub(1)));
+    found.map_or(f64::NAN, |time| time.as_secs_f64() * 1e6)
+}
+
+fn print(case: &str, subject: &str, unit: &str, value: f64) -> serde_json::Result<()> {
+    Row {
+        bench: "gateway",
+        case,
+        subject,
+        unit,
+        value,
+    }
+    .print()
+}
+
+// === impl Proxy ===
+
+impl std::str::FromStr for Proxy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, url) = text
+            .split_once("=http://")
+            .ok_or("write NAME=http://HOST:PORT")?;
+        Ok(Self {
+            name: name.to_owned(),
+            place: Place::new(url.trim_end_matches('/')),
+        })
+    }
+}

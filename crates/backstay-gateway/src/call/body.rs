@@ -1,0 +1,251 @@
+//! The body of an answer: what the stack yields, or a few bytes of the gateway's own.
+
+use super::events::Events;
+use crate::{
+    config::Family,
+    refusal::Refusal,
+    routes::{Api, StackBody},
+    server::Held,
+    shared::Counted,
+    trails::{Ending, Entry},
+};
+use backstay::{BoxError, Error, ErrorKind};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body::{Body, Frame, SizeHint};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+/// The body of an answer.
+///
+/// A failure in the middle of an event stream is told in the stream, in the caller's dialect, and ends it;
+/// in the middle of anything else it breaks the transfer off. Neither looks like an end.
+pub(crate) struct AnswerBody {
+    content: Content,
+    held: Option<Held>,
+}
+
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all answers are the large one"
+)]
+enum Content {
+    Local(Option<Bytes>),
+    Passing(Passing),
+}
+
+/// A call on its way: what is counted and written down of it, and its answer once that has begun.
+pub(crate) struct Passing {
+    inner: Option<StackBody>,
+    /// Only where the answer is an event stream to which an event can be added.
+    events: Option<Events>,
+    /// The event that tells of a failure, to be sent next.
+    last: Option<Bytes>,
+    entry: Arc<Entry>,
+    family: Family,
+    api: Option<Api>,
+    _counted: Counted,
+}
+
+// === impl AnswerBody ===
+
+impl AnswerBody {
+    pub(super) fn empty() -> Self {
+        Self::local(Bytes::new())
+    }
+
+    pub(super) fn local(bytes: Bytes) -> Self {
+        Self {
+            content: Content::Local(Some(bytes).filter(|bytes| !bytes.is_empty())),
+            held: None,
+        }
+    }
+
+    pub(super) fn passing(passing: Passing) -> Self {
+        Self {
+            content: Content::Passing(passing),
+            held: None,
+        }
+    }
+
+    /// Keeps the connection on its leash until this is dropped.
+    pub(super) fn hold(&mut self, held: Held) {
+        self.held = Some(held);
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.content {
+            Content::Local(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Passing(passing) => passing.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Local(bytes) => bytes.is_none(),
+            Content::Passing(passing) => passing.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Local(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Content::Passing(passing) => passing.size_hint(),
+        }
+    }
+}
+
+impl fmt::Debug for AnswerBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnswerBody").finish_non_exhaustive()
+    }
+}
+
+// === impl Passing ===
+
+impl Passing {
+    pub(super) fn new(
+        entry: Arc<Entry>,
+        family: Family,
+        api: Option<Api>,
+        counted: Counted,
+    ) -> Self {
+        Self {
+            inner: None,
+            events: None,
+            last: None,
+            entry,
+            family,
+            api,
+            _counted: counted,
+        }
+    }
+
+    pub(super) fn family(&self) -> Family {
+        self.family
+    }
+
+    pub(super) fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    pub(super) fn begin(&mut self, headers: &HeaderMap, body: StackBody) {
+        // To a body whose length is known nothing can be added.
+        let is_open = body.size_hint().exact().is_none();
+        self.events = (is_open && is_event_stream(headers)).then(Events::default);
+        self.inner = Some(body);
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            if let Some(last) = self.last.take() {
+                return Poll::Ready(Some(Ok(Frame::data(last))));
+            }
+            let Some(inner) = &mut self.inner else {
+                return Poll::Ready(None);
+            };
+            let frame = match ready!(Pin::new(inner).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => {
+                    self.inner = None;
+                    self.entry.end(Ending::Broken);
+                    if self.events.is_none() {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    self.last = self.tell(&error);
+                    continue;
+                }
+                None => {
+                    self.entry.end(Ending::Answered);
+                    self.inner = None;
+                    self.last = self
+                        .events
+                        .as_mut()
+                        .map(Events::rest)
+                        .filter(|rest| !rest.is_empty());
+                    continue;
+                }
+            };
+            let frame = match frame.into_data() {
+                Ok(data) => {
+                    self.entry.sent(data.len());
+                    match &mut self.events {
+                        Some(events) => Frame::data(events.pass(data)),
+                        None => Frame::data(data),
+                    }
+                }
+                Err(other) => other,
+            };
+            // With a known length hyper does not ask for the end (tower-http #687).
+            if self.inner.as_ref().is_some_and(Body::is_end_stream) {
+                self.entry.end(Ending::Answered);
+            }
+            if frame.data_ref().is_some_and(Bytes::is_empty) {
+                continue;
+            }
+            return Poll::Ready(Some(Ok(frame)));
+        }
+    }
+
+    /// The failure as an event, unless the upstream has sent one of its own.
+    fn tell(&mut self, error: &BoxError) -> Option<Bytes> {
+        let kind = Error::find(&**error).map(Error::kind);
+        let events = self.events.as_mut()?;
+        if matches!(kind, Some(ErrorKind::InBand(_))) {
+            return Some(events.rest()).filter(|rest| !rest.is_empty());
+        }
+        let event = Refusal::of_error(error).event(self.family, self.api == Some(Api::Responses));
+        let before = events.broke_off();
+        if before.is_empty() {
+            return Some(event);
+        }
+        let mut told = BytesMut::from(before);
+        told.extend_from_slice(&event);
+        Some(told.freeze())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let waits = self.events.as_ref().is_some_and(Events::is_waiting);
+        self.last.is_none() && !waits && self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.events, &self.inner) {
+            (None, Some(inner)) => inner.size_hint(),
+            // What waits, and an event of our own, are not in the inner body's count.
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        // Nothing, where it has ended already.
+        self.entry.dropped();
+    }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let plain = !headers.contains_key(header::CONTENT_ENCODING);
+    plain
+        && headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
+            let kind = kind.as_bytes();
+            let end = kind.iter().position(|byte| *byte == b';');
+            kind.get(..end.unwrap_or(kind.len()))
+                .is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
+        })
+}

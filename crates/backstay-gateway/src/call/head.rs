@@ -1,0 +1,168 @@
+//! The heads: of the request that goes into the stack, of the answer that goes out.
+
+use super::{SharedEntry, StackRequest, deadline_of};
+use crate::{config::Clocks, refusal::Refusal, routes::Line};
+use backstay::{Body, Timeouts};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Uri, header, request, response, uri::PathAndQuery,
+};
+use tokio::time::{Duration, Instant};
+
+static TARGET: HeaderName = HeaderName::from_static("x-backstay-target");
+static ATTEMPTS: HeaderName = HeaderName::from_static("x-backstay-attempts");
+static TRAIL: HeaderName = HeaderName::from_static("x-backstay-trail");
+
+/// Headers that belong to one connection, or to one origin that the caller does not speak with.
+fn is_of_the_upstream_only(name: &HeaderName) -> bool {
+    const NAMES: [&str; 12] = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        // They speak for the upstream's origin, and would let a web page in here.
+        "alt-svc",
+        "strict-transport-security",
+        "clear-site-data",
+        "location",
+    ];
+    NAMES.contains(&name.as_str()) || name.as_str().starts_with("access-control-")
+}
+
+/// What a caller says to this gateway and to nobody behind it.
+fn is_for_the_gateway_only(name: &HeaderName) -> bool {
+    const NAMES: [&str; 16] = [
+        "authorization",
+        "proxy-authorization",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+        "cookie",
+        "origin",
+        "referer",
+        "host",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+    ];
+    NAMES.contains(&name.as_str()) || name.as_str().starts_with("sec-fetch-")
+}
+
+/// The request that goes into the stack. Where it goes is the targets' business; of a path route, the
+/// first target's place is named, so that path and query are kept.
+pub(super) fn for_stack(
+    line: &Line,
+    entry: &SharedEntry,
+    parts: request::Parts,
+    body: Bytes,
+    deadline: Option<Instant>,
+    read: Option<Duration>,
+) -> Result<StackRequest, Refusal> {
+    let mut request = Request::new(Body::from(body));
+    *request.method_mut() = parts.method;
+    *request.headers_mut() = parts.headers;
+    *request.uri_mut() = match &line.path_base {
+        None => parts.uri,
+        Some(base) => {
+            let asked = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+            let uri = Uri::builder()
+                .scheme(base.scheme.clone())
+                .authority(base.authority.clone())
+                .path_and_query(format!("{}{asked}", base.path));
+            uri.build()
+                .map_err(|_| Refusal::bad("bad_path", "the path cannot be called"))?
+        }
+    };
+    if line.path_base.is_some() {
+        let headers = request.headers_mut();
+        let doomed: Vec<_> = headers
+            .keys()
+            .filter(|name| is_for_the_gateway_only(name))
+            .cloned()
+            .collect();
+        for name in doomed {
+            headers.remove(name);
+        }
+    }
+    let extensions = request.extensions_mut();
+    extensions.insert(entry.clone());
+    extensions.insert(deadline_of(deadline));
+    if let Some(clocks) = read.and_then(|read| shorter(&line.clocks, read)) {
+        extensions.insert(clocks);
+    }
+    Ok(request)
+}
+
+/// The clocks that a caller's read timeout shortens, if it does.
+fn shorter(clocks: &Clocks, read: Duration) -> Option<Timeouts> {
+    if read.is_zero() {
+        return None;
+    }
+    let mut timeouts = Timeouts::new();
+    for (limit, set) in [
+        (
+            clocks.stream_headers,
+            (|t: Timeouts, d| t.for_streams(|c| c.headers(d)))
+                as fn(Timeouts, Duration) -> Timeouts,
+        ),
+        (clocks.stream_idle, |t, d| t.for_streams(|c| c.idle(d))),
+        (clocks.unary_headers, |t, d| t.for_unary(|c| c.headers(d))),
+        (clocks.unary_idle, |t, d| t.for_unary(|c| c.idle(d))),
+    ] {
+        if read < limit {
+            timeouts = set(timeouts, read);
+        }
+    }
+    (timeouts != Timeouts::new()).then_some(timeouts)
+}
+
+/// The head of an answer of the stack's, as it goes to the caller.
+pub(super) fn from_stack(parts: &mut response::Parts, entry: &SharedEntry) {
+    let headers = &mut parts.headers;
+    if headers.keys().any(is_of_the_upstream_only) {
+        let doomed: Vec<_> = headers
+            .keys()
+            .filter(|name| is_of_the_upstream_only(name))
+            .cloned()
+            .collect();
+        for name in doomed {
+            headers.remove(name);
+        }
+    }
+    tell(headers, entry);
+    // The caller's connection has a version of its own, and nobody behind it needs the extensions.
+    parts.version = http::Version::HTTP_11;
+    parts.extensions.clear();
+}
+
+/// Says which target answered, after how many attempts, and where the trail is.
+pub(super) fn tell(headers: &mut HeaderMap, entry: &SharedEntry) {
+    headers.remove(&TARGET);
+    if let Some(trail) = entry.trail() {
+        let attempts = trail.attempts();
+        headers.insert(ATTEMPTS.clone(), attempts.len().into());
+        let target = attempts
+            .last()
+            .and_then(|last| HeaderValue::from_str(&last.target).ok());
+        if let Some(target) = target {
+            headers.insert(TARGET.clone(), target);
+        }
+    }
+    if let Some(id) = entry.id_header() {
+        headers.insert(TRAIL.clone(), id);
+    }
+}
+
+/// Lets the page of a listed origin read the answer.
+pub(super) fn share_with(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+}
