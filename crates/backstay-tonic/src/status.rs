@@ -1,11 +1,8 @@
 //! backstay's failures as the status of a call.
 
-use crate::{code, dialect::code_of, wire::GRPC_DETAILS};
+use crate::{code, wire::GRPC_DETAILS};
 use backstay::{
-    BoxError, Error, ErrorKind, Trail,
-    error::{RequestProblem, Upstream},
-    timeout::Clock,
-    transport::Delivery,
+    BoxError, Error, ErrorKind, Trail, error::RequestProblem, timeout::Clock, transport::Delivery,
 };
 use base64::{
     Engine, alphabet,
@@ -60,26 +57,34 @@ pub fn status_of(error: BoxError) -> Status {
         status.set_source(Arc::from(error));
         return status;
     }
-    let code = match Error::find(&*error).map(|known| (known.kind(), known.upstream())) {
-        Some((kind, upstream)) => of_kind(kind, upstream, &*error),
+    let code = match Error::find(&*error) {
+        Some(known) => {
+            // The status layer made an error of an answer.
+            let answer = known.upstream().map(|answer| &answer.headers);
+            if let Some(mut status) = answer.and_then(|headers| of_headers(&mut headers.clone())) {
+                status.set_source(Arc::from(error));
+                return status;
+            }
+            of_kind(known.kind(), &*error)
+        }
         None => match of_transport(&*error) {
             Some(code) => code,
             None => return Status::from_error(error),
         },
     };
-    with_source(code, error.to_string(), error)
+    let mut status = Status::new(code, error.to_string());
+    status.set_source(Arc::from(error));
+    status
 }
 
-fn of_kind(kind: ErrorKind, upstream: Option<&Upstream>, error: &(dyn StdError + 'static)) -> Code {
+fn of_kind(kind: ErrorKind, error: &(dyn StdError + 'static)) -> Code {
     match kind {
         ErrorKind::Deadline => Code::DeadlineExceeded,
         ErrorKind::Timeout(Clock::Connect) => Code::Unavailable,
         ErrorKind::Timeout(_) => Code::DeadlineExceeded,
         ErrorKind::Cancelled(_) => Code::Cancelled,
         ErrorKind::InBand(class) => code::of_class(class),
-        ErrorKind::Status(status) => upstream
-            .and_then(|upstream| code_of(&upstream.headers))
-            .unwrap_or_else(|| code::of_http(status)),
+        ErrorKind::Status(status) => code::of_http(status),
         ErrorKind::Request(RequestProblem::TooLarge) => Code::ResourceExhausted,
         ErrorKind::Request(RequestProblem::Unreadable) => Code::Internal,
         ErrorKind::Request(_) => Code::InvalidArgument,
@@ -150,12 +155,6 @@ pub(crate) fn drop_broken_details(headers: &mut HeaderMap) {
     if broken {
         headers.remove(GRPC_DETAILS);
     }
-}
-
-fn with_source(code: Code, message: String, source: BoxError) -> Status {
-    let mut status = Status::new(code, message);
-    status.set_source(Arc::from(source));
-    status
 }
 
 /// The first error of this type in a chain. An `io::Error` passes over what it wraps when it is asked for its

@@ -466,3 +466,41 @@ async fn a_success_has_its_trail_and_is_complete() {
         assert_eq!(stack.ends(), [Why::Complete], "{kind:?}");
     }
 }
+
+#[tokio::test]
+async fn the_status_layer_keeps_the_upstreams_own_status() {
+    use backstay::ServiceBuilderExt;
+    use backstay_tonic::{Grpc, GrpcAttemptLayer, GrpcCallLayer};
+    use tonic_health::pb::health_client::HealthClient;
+
+    for place in [Place::Headers, Place::Trailers, Place::Html(502)] {
+        let server = Server::start(vec![failing(place, INVALID)]).await;
+        let ends = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let told = ends.clone();
+        let cancel =
+            backstay::cancel::CancelLayer::new().observe(move |ended| told.lock().push(ended.why));
+        let targets = Targets::new(backstay::fallback::Target::named("store").dialect(Grpc));
+        let stack = tower::ServiceBuilder::new()
+            .layer(GrpcCallLayer::new(Methods::new().unary(CHECK)).unwrap())
+            .layer(cancel)
+            .status_error()
+            .fallback(targets)
+            .unwrap()
+            .layer(GrpcAttemptLayer::new())
+            .service(stack::channel(&server.origin()));
+        let status = within(HealthClient::new(stack).check(ask()))
+            .await
+            .unwrap_err();
+        let (code, http) = match place {
+            Place::Html(_) => (Code::Unavailable, 502),
+            _ => (Code::InvalidArgument, 400),
+        };
+        assert_eq!(status.code(), code, "{place:?} {status:?}");
+        if code == Code::InvalidArgument {
+            assert_eq!(status.message(), "said so");
+        }
+        let kind = ErrorKind::Status(http::StatusCode::from_u16(http).unwrap());
+        assert_eq!(Error::find(&status).unwrap().kind(), kind);
+        assert_eq!(*ends.lock(), [Why::Failed(Some(kind))]);
+    }
+}

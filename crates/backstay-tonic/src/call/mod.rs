@@ -19,6 +19,9 @@
 //! It holds no call to its deadline: that is the deadline layer's work. Messages that tonic cannot decode, or
 //! that are over its size limit, are found above this layer; such a status has no trail.
 //!
+//! A failure after the head is an error of the body, for trailers could not carry its trail. tonic's decoder
+//! yields such an error twice to whoever reads on after it, as it does with its own, and then the end.
+//!
 //! # Order and cost
 //!
 //! Outermost. It allocates nothing but the request's extensions, and nothing per frame.

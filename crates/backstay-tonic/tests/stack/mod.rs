@@ -19,9 +19,9 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-use tower::{ServiceBuilder, ServiceExt, util::BoxCloneService};
+use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 
-pub(crate) type Transport = BoxCloneService<Request<Body>, Response<Body>, Status>;
+pub(crate) type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
 pub(crate) type Client = HealthClient<Transport>;
 
 pub(crate) const CHECK: &str = "grpc.health.v1.Health/Check";
@@ -91,9 +91,7 @@ impl Stack {
             .timeouts(self.timeouts)
             .unwrap()
             .service(channels);
-        stack
-            .map_response(|response| response.map(Body::new))
-            .boxed_clone()
+        BoxCloneSyncService::new(stack.map_response(|response| response.map(Body::new)))
     }
 
     /// How calls ended so far.
