@@ -12,6 +12,9 @@ use std::{collections::HashMap, error::Error as StdError, fmt, sync::Arc};
 /// | [`until_first_message`](Self::until_first_message) | the head of its reply is held to the first message, so that a failure before it is retried. No message is ever held |
 /// | [`idempotent`](Self::idempotent) | what may have been done is done again: after `DEADLINE_EXCEEDED`, `INTERNAL`, a lost connection |
 ///
+/// The clocks of a method of which nothing is said are those of unary calls; name a stream that may be silent
+/// for long with [`passed_on`](Self::passed_on) or `until_first_message`, and the clocks of streams are its own.
+///
 /// A name is `package.Service/Method`, or `package.Service` for all methods of a service; what is said of a
 /// method goes before what is said of its service.
 ///

@@ -121,11 +121,11 @@ pub(crate) fn of_answer(
     headers: &mut HeaderMap,
     source: Option<Error>,
 ) -> Status {
+    // Of a body that nobody sees.
+    headers.remove(http::header::CONTENT_LENGTH);
     let mut told = of_headers(headers).unwrap_or_else(|| {
-        let mut metadata = headers.clone();
-        metadata.remove(http::header::CONTENT_LENGTH);
         let message = format!("the answer has no gRPC status, and HTTP status {status}");
-        let metadata = tonic::metadata::MetadataMap::from_headers(metadata);
+        let metadata = tonic::metadata::MetadataMap::from_headers(headers.clone());
         Status::with_metadata(code::of_http(status), message, metadata)
     });
     if let Some(source) = source {

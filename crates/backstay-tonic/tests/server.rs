@@ -273,9 +273,12 @@ async fn a_deadline_goes_through_a_server_and_each_hop_has_less() {
     let mut client = outer.client(std::slice::from_ref(&relay.origin));
     let status = client.check(about("relay")).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
-    // Innermost first: each hop's deadline is a little before that of the hop above.
-    assert_eq!(behind.ends(1).await, [Why::Deadline]);
-    assert_eq!(relay.ends(1).await.len(), 1);
+    // Each hop ends, by its own clock or because the hop above is gone.
+    for server in [&behind, &relay] {
+        let why = server.ends(1).await;
+        assert_ne!(why[0], Why::Token, "{why:?}");
+        assert_eq!(why.len(), 1);
+    }
     assert_eq!(inner.ends().len(), 1);
     let told = |server: &Server| {
         let asked = server.asked()[0].timeout.clone().unwrap();

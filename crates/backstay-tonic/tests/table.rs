@@ -102,7 +102,7 @@ fn code(end: &Result<(), Status>) -> Code {
 }
 
 /// `(kind, place, is it retried, code without a retry)`.
-const ROWS: [(Kind, Place, bool, Code); 13] = [
+const ROWS: [(Kind, Place, bool, Code); 15] = [
     (Kind::Unary, Place::Headers, true, Code::Unavailable),
     (Kind::Unary, Place::Trailers, true, Code::Unavailable),
     (Kind::Unary, Place::AfterAMessage, true, Code::Unavailable),
@@ -112,6 +112,7 @@ const ROWS: [(Kind, Place, bool, Code); 13] = [
     // Passed on as it comes: the caller has its head.
     (Kind::Stream, Place::Trailers, false, Code::Unavailable),
     (Kind::Stream, Place::AfterAMessage, false, Code::Unavailable),
+    (Kind::Stream, Place::Html(502), false, Code::Unavailable),
     (Kind::Stream, Place::Html(503), true, Code::Unavailable),
     (Kind::Waiting, Place::Headers, true, Code::Unavailable),
     (Kind::Waiting, Place::Trailers, true, Code::Unavailable),
@@ -122,6 +123,7 @@ const ROWS: [(Kind, Place, bool, Code); 13] = [
         false,
         Code::Unavailable,
     ),
+    (Kind::Waiting, Place::Html(502), false, Code::Unavailable),
     (Kind::Waiting, Place::Html(429), true, Code::Unavailable),
 ];
 
@@ -221,6 +223,12 @@ async fn what_may_have_been_done_is_done_again_only_where_that_is_harmless() {
             assert_eq!(server.seen().len(), 1 + usize::from(idempotent), "{number}");
         }
     }
+    // A proxy's 502 does not tell whether the server behind it was reached.
+    let server = Server::start(vec![failing(Place::Html(502), 0), good()]).await;
+    let mut harmless = stack(Kind::Unary);
+    harmless.methods = harmless.methods.idempotent(CHECK);
+    let (_, end) = call(&harmless, Kind::Unary, &[server.origin()]).await;
+    assert_eq!(code(&end), Code::Ok);
     // The request's own word does too.
     let server = Server::start(vec![failing(Place::Headers, 13), good()]).await;
     let stack = stack(Kind::Unary);
