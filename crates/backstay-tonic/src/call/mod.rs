@@ -22,6 +22,10 @@
 //! A failure after the head is an error of the body, for trailers could not carry its trail. tonic's decoder
 //! yields such an error twice to whoever reads on after it, as it does with its own, and then the end.
 //!
+//! To cancel a call, drop it, or give its request a `tokio_util::sync::CancellationToken` as an extension, for the
+//! [cancel](backstay::cancel) layer. tonic's own `Request::cancellation_handle` reaches a request only while
+//! its messages are being sent.
+//!
 //! # Order and cost
 //!
 //! Outermost. It allocates nothing but the request's extensions, and nothing per frame.
