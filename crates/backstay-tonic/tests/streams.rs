@@ -8,7 +8,7 @@ mod wire;
 use backstay::{
     Error,
     cancel::Why,
-    trail::{Next, Outcome, Reason},
+    trail::{Next, Note, Outcome, Reason},
 };
 use backstay_tonic::{Methods, trail_of};
 use h2::Reason as Reset;
@@ -99,10 +99,9 @@ async fn a_unary_reply_over_the_bound_is_passed_on() {
         .unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     assert_eq!(server.seen().len(), 1);
-    assert_eq!(
-        trail_of(&status).unwrap().attempts()[0].outcome,
-        Outcome::InBand
-    );
+    let attempts = trail_of(&status).unwrap().attempts();
+    assert_eq!(attempts[0].outcome, Outcome::InBand);
+    assert_eq!(attempts[0].notes, [Note::HoldBound]);
     // Within the bound the same is retried.
     let server = Server::start(vec![script(14), script(0)]).await;
     let end = within(Stack::default().client(&[server.origin()]).check(ask())).await;

@@ -15,7 +15,7 @@ use crate::{
 use backstay::{
     BoxError, Call, Error, ErrorKind,
     dialect::Failure,
-    trail::Outcome,
+    trail::{Note, Outcome},
     transport::{Delivery, SendFailure},
 };
 use bytes::Bytes;
@@ -141,8 +141,11 @@ where
             ..
         } = hold;
         Poll::Ready(match end {
-            HoldEnd::Pass(ended) => {
-                let body = (!ended).then_some(body);
+            HoldEnd::Pass | HoldEnd::Whole | HoldEnd::Bound => {
+                if let (HoldEnd::Bound, Some(call)) = (&end, &*this.call) {
+                    call.note_attempt(Note::HoldBound);
+                }
+                let body = (!matches!(end, HoldEnd::Whole)).then_some(body);
                 let body = GrpcAttemptBody::watched(frames, body, this.call.take());
                 Ok(Response::from_parts(parts, body))
             }

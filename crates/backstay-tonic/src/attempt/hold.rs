@@ -24,8 +24,12 @@ pub(super) struct Hold<R> {
 
 /// How a hold ended.
 pub(super) enum HoldEnd {
-    /// It may be passed on. `true`: its trailers are among the frames, and say that all is well.
-    Pass(bool),
+    /// It may be passed on.
+    Pass,
+    /// The same, with its trailers among the frames, which say that all is well.
+    Whole,
+    /// A bound was reached: it is passed on, whatever may follow.
+    Bound,
     /// Its trailers have another code.
     Failed(HeaderMap),
     /// The end, and no code.
@@ -53,7 +57,7 @@ where
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, bounds: HoldBounds) -> Poll<HoldEnd> {
         if self.reply == Reply::Passed {
-            return Poll::Ready(HoldEnd::Pass(false));
+            return Poll::Ready(HoldEnd::Pass);
         }
         loop {
             let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
@@ -68,7 +72,7 @@ where
                         Some(Code::Ok) => {
                             to_its_end(&mut self.body, cx);
                             self.frames.push_back(Frame::trailers(trailers));
-                            HoldEnd::Pass(true)
+                            HoldEnd::Whole
                         }
                         Some(_) => HoldEnd::Failed(trailers),
                         None => HoldEnd::Truncated,
@@ -79,9 +83,11 @@ where
             let length = frame.data_ref().map_or(0, Bytes::len);
             self.bytes = self.bytes.saturating_add(length);
             self.frames.push_back(frame);
-            let first = self.reply == Reply::FirstMessage && length > 0;
-            if first || self.bytes > bounds.bytes || self.frames.len() >= bounds.frames {
-                return Poll::Ready(HoldEnd::Pass(false));
+            if self.reply == Reply::FirstMessage && length > 0 {
+                return Poll::Ready(HoldEnd::Pass);
+            }
+            if self.bytes > bounds.bytes || self.frames.len() >= bounds.frames {
+                return Poll::Ready(HoldEnd::Bound);
             }
         }
     }

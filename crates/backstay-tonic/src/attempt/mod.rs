@@ -26,7 +26,8 @@
 //! # What it does not cover
 //!
 //! Details of a status are passed on and not read: a `google.rpc.RetryInfo` in there moves no retry.
-//! A reply whose bound is reached is passed on, and what its trailers say is the caller's.
+//! A reply whose bound is reached is passed on, the trail says so (`Note::HoldBound`), and what its trailers say
+//! is the caller's.
 //!
 //! # Order and cost
 //!

@@ -36,7 +36,7 @@ use crate::{
     deadline::Deadline,
     observe::{SharedSignals, Signals},
     timeout::Timeouts,
-    trail::{Attempt, Outcome, Trail, TrailState},
+    trail::{Attempt, Note, Outcome, Trail, TrailState},
 };
 use backstay_dialect::{Dialect, Failure};
 use parking_lot::Mutex;
@@ -333,6 +333,11 @@ impl Call {
     /// The instant at which the attempt under way must be over, where time is kept for untried targets.
     pub fn attempt_limit(&self) -> Option<Instant> {
         self.0.attempt_limit.get(self.0.started)
+    }
+
+    /// Notes something of the attempt under way in the trail, once.
+    pub fn note_attempt(&self, note: Note) {
+        self.with_attempt(|attempt| attempt.note(note));
     }
 
     /// Ends the attempt under way in the trail: for adapters to protocols that say how an answer ended where
