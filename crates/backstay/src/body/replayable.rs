@@ -24,6 +24,12 @@ pub trait ReplayableBody: HttpBody<Data = Bytes> + Unpin + Sized {
     /// `None` lets the fallback layer read the body, up to its replay limit, before the first attempt.
     fn segments(&self) -> Option<Segments>;
 
+    /// Whether it has to be sent while it is being made, so that reading it to its end first could wait for
+    /// the answer. Asked for when the content is not in memory; such a body is sent once.
+    fn must_stream(&self) -> bool {
+        false
+    }
+
     /// A body of this content.
     fn from_segments(segments: Segments) -> Self;
 

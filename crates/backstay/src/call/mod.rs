@@ -38,7 +38,7 @@ use crate::{
     deadline::Deadline,
     observe::{SharedSignals, Signals},
     timeout::Timeouts,
-    trail::{Attempt, Trail, TrailState},
+    trail::{Attempt, Note, Outcome, Trail, TrailState},
 };
 use backstay_dialect::{Dialect, Failure};
 use parking_lot::Mutex;
@@ -347,8 +347,27 @@ impl Call {
         attempts
     }
 
-    pub(crate) fn attempt_limit(&self) -> Option<Instant> {
+    /// The instant at which the attempt under way must be over, where time is kept for untried targets.
+    pub fn attempt_limit(&self) -> Option<Instant> {
         self.0.attempt_limit.get(self.0.started)
+    }
+
+    /// Notes something of the attempt under way in the trail, once.
+    pub fn note_attempt(&self, note: Note) {
+        self.with_attempt(|attempt| attempt.note(note));
+    }
+
+    /// Ends the attempt under way in the trail: for adapters to protocols that say how an answer ended where
+    /// HTTP does not look, gRPC's trailers for one. The first end of an attempt stands.
+    pub fn end_attempt(&self, outcome: Outcome, failure: Option<&Failure>) {
+        let at = self.since_start(Instant::now());
+        self.with_attempt(|attempt| {
+            if let (Some(failure), Outcome::Running) = (failure, attempt.outcome) {
+                attempt.class = Some(failure.class);
+                attempt.code.clone_from(&failure.code);
+            }
+            attempt.end(outcome, at);
+        });
     }
 
     pub(crate) fn signals(&self) -> Signals {

@@ -172,6 +172,12 @@ impl Error {
         error
     }
 
+    /// An error of the call that this trail is of: for adapters that find in an answer what the layers cannot
+    /// see.
+    pub fn in_call(trail: &Trail, kind: ErrorKind, source: impl Into<BoxError>) -> Self {
+        Self::of(trail.call(), kind).with_source(source)
+    }
+
     pub(crate) fn new(kind: ErrorKind) -> Self {
         Self(Box::new(Inner {
             kind,

@@ -327,6 +327,7 @@ where
             None if body.size_hint().lower() > plan.replay_limit as u64 => {
                 Original::once(plan, call, &parts, body)
             }
+            None if body.must_stream() => Original::once(plan, call, &parts, body),
             None => {
                 return Step::Go(Stage::Reading(Box::new(Reading::new(parts, body))));
             }

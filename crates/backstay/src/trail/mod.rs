@@ -44,6 +44,10 @@ impl Trail {
         Self(call)
     }
 
+    pub(crate) fn call(&self) -> &Call {
+        &self.0
+    }
+
     /// The attempts so far, in order.
     pub fn attempts(&self) -> Vec<Attempt> {
         self.0.attempts()
