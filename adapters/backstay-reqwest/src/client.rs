@@ -1,9 +1,6 @@
 //! The leaf service.
 
-use crate::{
-    ConnectClock,
-    connect::{self, Met},
-};
+use crate::{ConnectClock, connect};
 use backstay::{
     BoxError,
     timeout::ConnectLimit,
@@ -18,6 +15,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 use tokio::time::Duration;
@@ -36,6 +37,9 @@ pub struct Client {
     pooled: reqwest::Client,
     /// The same without a pool: every request gets a connection of its own.
     unpooled: Option<reqwest::Client>,
+    /// Set at the first connection that is made, if the clients have the connect clock: only then does it
+    /// mean something that none was made.
+    clocked: Arc<AtomicBool>,
 }
 
 /// The future of [`Client`]: resolves when the response's head is there.
@@ -54,8 +58,9 @@ enum State {
     Sent {
         pending: Pending,
         limit: Option<Duration>,
-        /// How the request came to its connection.
-        met: Met,
+        /// Whether a connection was begun for this request.
+        asked: bool,
+        clocked: Arc<AtomicBool>,
     },
 }
 
@@ -92,6 +97,7 @@ impl Client {
         Ok(Self {
             pooled: configured().build()?,
             unpooled: Some(configured().pool_max_idle_per_host(0).build()?),
+            clocked: Arc::default(),
         })
     }
 }
@@ -102,6 +108,7 @@ impl From<reqwest::Client> for Client {
         Self {
             pooled: client,
             unpooled: None,
+            clocked: Arc::default(),
         }
     }
 }
@@ -131,14 +138,15 @@ where
         *request.version_mut() = Version::HTTP_11;
         let state = match reqwest::Request::try_from(request.map(reqwest::Body::wrap)) {
             Ok(request) => {
-                let (pending, met) = connect::with_limit(limit, || client.call(request));
+                let (pending, asked) = connect::with_limit(limit, || client.call(request));
                 State::Sent {
                     pending,
                     limit,
-                    met,
+                    asked,
+                    clocked: Arc::clone(&self.clocked),
                 }
             }
-            Err(error) => State::Refused(Some(failure(error, Met::InPool))),
+            Err(error) => State::Refused(Some(failure(error, false))),
         };
         ResponseFuture { state }
     }
@@ -165,14 +173,21 @@ impl Future for ResponseFuture {
             State::Sent {
                 pending,
                 limit,
-                met,
+                asked,
+                clocked,
             } => {
                 // hyper-util calls the connector inside this poll, and it sees no request there.
                 let (polled, now) = connect::with_limit(*limit, || Pin::new(pending).poll(cx));
-                *met = met.or(now);
+                if now {
+                    *asked = true;
+                    clocked.store(true, Ordering::Relaxed);
+                }
                 polled.map(|result| match result {
                     Ok(response) => Ok(response.into()),
-                    Err(error) => Err(failure(error, *met)),
+                    Err(error) => {
+                        let in_pool = !*asked && clocked.load(Ordering::Relaxed);
+                        Err(failure(error, in_pool))
+                    }
                 })
             }
         }
@@ -185,13 +200,13 @@ impl fmt::Debug for ResponseFuture {
     }
 }
 
-/// What became of a request, as far as reqwest's error and its way to a connection tell.
-fn failure(error: reqwest::Error, met: Met) -> SendFailure {
+/// What became of a request, as far as reqwest's error tells, and where it found its connection.
+fn failure(error: reqwest::Error, in_pool: bool) -> SendFailure {
     let told = Delivery::of(&error);
     let delivery = if error.is_builder() {
         Delivery::Refused
     } else if told.may_have_arrived() {
-        Delivery::maybe_sent(met == Met::InPool && was_lost(&error))
+        Delivery::maybe_sent(in_pool && was_lost(&error))
     } else {
         told
     };

@@ -45,15 +45,6 @@ pub struct ConnectClockService<S> {
     inner: S,
 }
 
-/// How a request came to its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Met {
-    /// Nobody was asked to make one: it was there already.
-    InPool,
-    /// One was made, or at least begun.
-    Asked,
-}
-
 /// What a connector learns of the request in whose poll it is called, and what it tells.
 struct Asking {
     limit: Option<Duration>,
@@ -64,30 +55,17 @@ task_local! {
     static ASKING: Asking;
 }
 
-/// Polls reqwest's future so that a connector called in there sees the limit of its request.
-pub(crate) fn with_limit<T>(limit: Option<Duration>, poll: impl FnOnce() -> T) -> (T, Met) {
+/// Polls reqwest's future so that a connector called in there sees the limit of its request. Also says
+/// whether one was called: if not, a connection was there already, or is still waited for.
+pub(crate) fn with_limit<T>(limit: Option<Duration>, poll: impl FnOnce() -> T) -> (T, bool) {
     let asking = Asking {
         limit,
         asked: Cell::new(false),
     };
     ASKING.sync_scope(asking, || {
         let polled = poll();
-        let met = if ASKING.with(|asking| asking.asked.get()) {
-            Met::Asked
-        } else {
-            Met::InPool
-        };
-        (polled, met)
+        (polled, ASKING.with(|asking| asking.asked.get()))
     })
-}
-
-// === impl Met ===
-
-impl Met {
-    /// Asked once is asked.
-    pub(crate) fn or(self, other: Self) -> Self {
-        if self == Self::Asked { self } else { other }
-    }
 }
 
 // === impl ConnectClock ===

@@ -227,17 +227,25 @@ async fn what_was_not_sent_is_told() {
 
 #[tokio::test]
 async fn a_lost_connection_is_told_apart_by_its_use() {
-    let one_each = Answers::start(1).await;
-    let mut client = client();
-    let url = one_each.url();
-    within(client.call(get(&url))).await.map(drop).unwrap();
-    one_each.settle().await;
-    let failure = within(client.call(get(&url))).await.unwrap_err();
-    assert_eq!(failure.delivery(), Delivery::maybe_sent(true));
+    let own = || reqwest::Client::builder().no_proxy();
+    let clocked = own().connector_layer(ConnectClock::new());
+    for (mut client, told) in [
+        (client(), true),
+        (clocked.build().unwrap().into(), true),
+        // Nobody sees its connections, so that nothing is said of them.
+        (own().build().unwrap().into(), false),
+    ] {
+        let one_each = Answers::start(1).await;
+        let url = one_each.url();
+        within(client.call(get(&url))).await.map(drop).unwrap();
+        one_each.settle().await;
+        let failure = within(client.call(get(&url))).await.unwrap_err();
+        assert_eq!(failure.delivery(), Delivery::maybe_sent(told));
 
-    let none = Answers::start(0).await;
-    let failure = within(client.call(get(&none.url()))).await.unwrap_err();
-    assert_eq!(failure.delivery(), Delivery::maybe_sent(false));
+        let none = Answers::start(0).await;
+        let failure = within(client.call(get(&none.url()))).await.unwrap_err();
+        assert_eq!(failure.delivery(), Delivery::maybe_sent(false));
+    }
 }
 
 #[tokio::test]
