@@ -18,11 +18,14 @@ use backstay_client::{Client, Proxy};
 use backstay_mock::Mock;
 use parking_lot::Mutex;
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tower::ServiceBuilder;
 
 /// A millisecond.
 pub const MS: Duration = Duration::from_millis(1);
+
+/// What comes at once comes within this, on a machine with other things to do.
+pub const PROMPTLY: Duration = Duration::from_secs(2);
 
 /// The end of a test that hangs.
 pub const HANGS: Duration = Duration::from_secs(30);
@@ -98,16 +101,20 @@ pub async fn until_sent<F: Future>(call: F, mock: &Mock) {
     }
 }
 
-/// Waits until the mock has seen the caller of its last request go.
+/// The caller of the mock's last request goes now: waits until the mock has seen that.
 ///
 /// # Panics
 ///
-/// When it does not see that.
+/// When it does not see that promptly.
 pub async fn upstream_closed(mock: &Mock) {
+    let gone = Instant::now();
     let closed = |log: &[backstay_mock::Logged]| {
         log.last().is_some_and(|seen| seen.peer_closed_at.is_some())
     };
     assert!(mock.wait_until(closed, HANGS).await, "still open");
+    let closed = mock.log().last().and_then(|seen| seen.peer_closed_at);
+    let took = closed.unwrap().saturating_duration_since(gone);
+    assert!(took < PROMPTLY, "{took:?}");
 }
 
 /// Waits until some calls have ended, and gives the attempts of the last one.

@@ -15,6 +15,7 @@ use async_openai::{
 use backstay::{
     Deadline, ErrorKind, Timeouts,
     fallback::{Target, Targets},
+    status_error::StatusErrorLayer,
     trail::{Next, Outcome},
 };
 use backstay_adapter_tests::{
@@ -25,7 +26,7 @@ use backstay_async_openai::{Report, Transport};
 use backstay_mock::{Mock, Reply, Script};
 use futures_util::StreamExt;
 use std::time::Duration;
-use tower::ServiceBuilder;
+use tower::Layer;
 
 // --- The six ---
 
@@ -222,9 +223,7 @@ async fn a_status_made_an_error_keeps_trail_and_answer() {
     let mock = Mock::start().await.unwrap();
     mock.script("m", Reply::status(400));
     let (stack, _) = observed_stack(http1(), Targets::new("m"), Timeouts::new(), AMPLE);
-    let stack = ServiceBuilder::new()
-        .layer(backstay::status_error::StatusErrorLayer::new())
-        .service(stack);
+    let stack = StatusErrorLayer::new().layer(stack);
     let client = Client::with_config(config(&mock)).with_http_service(Transport::new(stack));
     let error = within(client.chat().create(ask())).await.unwrap_err();
     let told = find(&error);

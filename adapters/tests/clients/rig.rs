@@ -3,6 +3,7 @@
 use backstay::{
     Deadline, ErrorKind, Timeouts,
     fallback::{Target, Targets},
+    status_error::StatusErrorLayer,
     trail::{Next, Outcome},
 };
 use backstay_adapter_tests::{
@@ -20,7 +21,12 @@ use rig_core::{
     providers::openai::{OpenAI, OpenAIConfig},
     streaming::{CompletionStream, Item, StreamEvent},
 };
-use std::time::Duration;
+use std::{future, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tower::Layer;
 
 // --- The six ---
 
@@ -178,14 +184,37 @@ async fn an_answer_other_than_2xx_is_rigs_error_with_status_headers_and_body() {
 }
 
 #[tokio::test]
-async fn a_long_error_is_read_up_to_a_bound() {
+async fn a_status_made_an_error_keeps_trail_and_answer() {
     let mock = Mock::start().await.unwrap();
-    mock.script_path(
-        "",
-        Reply::status(400).body(vec![b'e'; MAX_ERROR_BODY + 1000]),
-    );
+    mock.script("m", Reply::status(400));
+    let (stack, _) = observed_stack(http1(), Targets::new("m"), Timeouts::new(), AMPLE);
+    let stack = StatusErrorLayer::new().layer(stack);
+    let config = OpenAIConfig::new("key").with_base_url(format!("{}/v1", mock.url()));
+    let rig = config.connect(Transport::new(stack));
+    let error = within(rig.chat("m").call(ask())).await.unwrap_err();
+    assert!(matches!(told(&error).kind(), ErrorKind::Status(status) if status == 400));
+    assert_eq!(told(&error).trail().unwrap().attempts().len(), 1);
+    assert!(!told(&error).upstream().unwrap().body.is_empty());
+}
+
+#[tokio::test]
+async fn a_long_error_is_read_up_to_a_bound() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_u8().await.unwrap();
+        // More than is read, and no end.
+        let head = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 999999999\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        stream
+            .write_all(&[b'e'; MAX_ERROR_BODY + 1000])
+            .await
+            .unwrap();
+        future::pending::<()>().await;
+    });
     let transport = Transport::new(http1());
-    let request = Request::get(mock.url()).body(Bytes::new()).unwrap();
+    let request = Request::get(url).body(Bytes::new()).unwrap();
     let sent = transport.send::<_, Bytes>(request);
     let error = within(sent).await.err().unwrap();
     assert_eq!(error.non_success_status().unwrap(), 400);
