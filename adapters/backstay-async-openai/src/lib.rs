@@ -48,6 +48,8 @@
 //! replayed if it fits the replay limit, and only targets that keep the model can take it, for there is no
 //! JSON in which a model could be replaced.
 //!
+//! async-openai sends nothing itself then: take it with `default-features = false`, and its TLS is not built.
+//!
 //! The cost over the stack's own: two boxed futures and two boxed bodies for each call; no body is copied.
 //! Dropping the call or the stream cancels as any drop does.
 
