@@ -25,7 +25,7 @@ use clap::Parser;
 use rig_core::{
     ProviderError,
     completion::{CompletionRequest, Message, ToolDefinition},
-    message::{ToolCall, ToolName},
+    message::{EmptyToolName, ToolCall, ToolName},
     providers::openai::{OpenAI, OpenAIConfig},
 };
 use tokio::time::Duration;
@@ -98,10 +98,10 @@ async fn main() -> Result<(), BoxError> {
     match Deadline::after(budget).scope(turns).await {
         Ok(answer) => println!("\n{answer}"),
         Err(error) => {
-            if let ProviderError::Http(within) = &error {
-                if let Some(told) = backstay::Error::find(&**within) {
-                    eprintln!("{told:#}");
-                }
+            if let ProviderError::Http(within) = &error
+                && let Some(told) = backstay::Error::find(&**within)
+            {
+                eprintln!("{told:#}");
             }
             return Err(error.into());
         }
@@ -115,7 +115,7 @@ async fn converse(rig: &OpenAI, model: &str, prompt: &str) -> Result<String, Pro
     let mut history = vec![Message::user(prompt)];
     for _ in 0..MAX_TURNS {
         let mut request = CompletionRequest::from(history.clone());
-        request.tools = vec![tool()?];
+        request.tools = vec![tool().map_err(ProviderError::request)?];
         let answer = model.call(request).await?;
         let Some(Message::Assistant(turn)) = answer.message() else {
             break;
@@ -137,13 +137,13 @@ async fn converse(rig: &OpenAI, model: &str, prompt: &str) -> Result<String, Pro
     ))
 }
 
-fn tool() -> Result<ToolDefinition, ProviderError> {
+fn tool() -> Result<ToolDefinition, EmptyToolName> {
     let parameters = serde_json::json!({
         "type": "object",
         "properties": {"place": {"type": "string"}},
         "required": ["place"]
     });
-    let name = ToolName::new(TOOL).map_err(ProviderError::request)?;
+    let name = ToolName::new(TOOL)?;
     let what = "How the wind blows at a place";
     Ok(ToolDefinition::new(name, what, parameters))
 }

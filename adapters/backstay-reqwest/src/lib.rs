@@ -11,11 +11,11 @@
 //! use backstay::{Body, BoxError, ServiceBuilderExt, Timeouts, fallback::Targets};
 //! use backstay_reqwest::Client;
 //! use tokio::time::Duration;
-//! use tower::{Service, ServiceBuilder, ServiceExt};
+//! use tower::{ServiceBuilder, ServiceExt};
 //!
 //! # async fn example() -> Result<(), BoxError> {
 //! let client = Client::build(|reqwest| reqwest.https_only(true))?;
-//! let mut llm = ServiceBuilder::new()
+//! let llm = ServiceBuilder::new()
 //!     .deadline(Duration::from_secs(20))?
 //!     .fallback(Targets::new("gpt-4o").then("gpt-4o-mini").retries(2))?
 //!     .timeouts(Timeouts::recommended())?
@@ -25,7 +25,7 @@
 //! let request = http::Request::post(url)
 //!     .header("content-type", "application/json")
 //!     .body(Body::from(r#"{"model":"gpt-4o","messages":[]}"#))?;
-//! let answer = llm.ready().await?.call(request).await?;
+//! let answer = llm.oneshot(request).await?;
 //! let answer: reqwest::Response = backstay_reqwest::response(url.parse()?, answer);
 //! # let _ = answer;
 //! # Ok(())
