@@ -18,7 +18,7 @@ const BEFORE: Duration = Duration::from_millis(300);
 /// How long it may take until the signal is heard.
 const HEARD: Duration = Duration::from_secs(2);
 /// More than what the sockets between a server and a client that does not read can hold.
-const UNREAD: (usize, usize) = (128, 64 * 1024);
+const UNREAD: (usize, usize) = (192, 64 * 1024);
 
 /// The clients, by what they ask for: streams that end in time, that do not, and one that is not read.
 const CLIENTS: [(&str, &str); 6] = [
