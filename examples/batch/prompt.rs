@@ -62,7 +62,7 @@ pub(crate) fn with_faults(mock: &Mock, count: usize) -> Vec<Prompt> {
             // Fails once, and then answers: nobody will see it.
             11 => {
                 let model = format!("flaky-{number}");
-                let once = Script::new().attempt(Reply::status(503));
+                let once = Script::new().attempt(Reply::status(500));
                 mock.script(model.clone(), once.then(answers.clone()));
                 model
             }
