@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`stack`] | the whole stack, and what its hooks and observers saw |
 //! | [`ask`] | requests in the shape of each provider |
+//! | [`spoken`] | every streamed dialect, where it is spoken and how it is asked |
 //! | [`answer`] | reading an answer to its end |
 //! | [`wire`] | servers that say exactly what they are told, and nothing else |
 #![allow(
@@ -16,6 +17,7 @@
 
 pub mod answer;
 pub mod ask;
+pub mod spoken;
 pub mod stack;
 pub mod wire;
 
