@@ -80,6 +80,7 @@ mod macros;
 mod alarm;
 mod ambient;
 mod builder_ext;
+mod caught;
 mod observe;
 mod ready_call;
 

@@ -1,8 +1,8 @@
 //! The body.
 
-use super::{Admission, around, future::shut_down};
+use super::{Admission, around, future::shut_down, live::Record};
 use crate::{
-    call::Held,
+    call::{Call, Held},
     error::BoxError,
     observe::{Polled, Signals, pass},
 };
@@ -44,7 +44,7 @@ impl<B: Body> DrainBody<B> {
             complete(&mut body.admission);
         } else if let Some(admission) = &mut body.admission {
             // Nor any other.
-            admission.place(body.call.as_deref());
+            admission.place(|| record(body.call.as_deref()));
         }
         body
     }
@@ -129,7 +129,7 @@ where
             Poll::Pending => {
                 let call = this.call.as_deref();
                 let shut_down = match this.admission {
-                    Some(admission) => admission.poll_shutdown_of(call, cx),
+                    Some(admission) => admission.poll_shutdown_of(|| record(call), cx),
                     None => Poll::Pending,
                 };
                 if shut_down.is_pending() {
@@ -155,6 +155,10 @@ where
             .as_ref()
             .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
+}
+
+fn record(call: Option<&Call>) -> Option<Record> {
+    call.cloned().map(Record::Call)
 }
 
 fn has_seen_end(call: Option<&Held>) -> bool {
@@ -183,7 +187,7 @@ fn ended_by_shutdown<B, D>(
     };
     match admission {
         // A server's body may have calls of its own in it.
-        Some(admission) => around::shut_down(admission.hooks().clone(), || inner.set(None)),
+        Some(admission) => around::shut_down(around::inside(admission.hooks()), || inner.set(None)),
         None => inner.set(None),
     }
     *call = None;

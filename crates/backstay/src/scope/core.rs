@@ -1,11 +1,12 @@
 //! What a scope's future, its handles, its tasks and the calls inside share.
 
-use super::cleanup::{Cleanup, Counts};
+use super::cleanup::Cleanup;
 use crate::{
     ambient::Ambient,
     call::Labels,
-    cancel::Why,
+    cancel::{Counts, Running, Why},
     deadline::Deadline,
+    drain,
     error::{Error, ErrorKind},
 };
 use parking_lot::Mutex;
@@ -31,6 +32,8 @@ pub(crate) struct Core {
     /// How long each cleanup may run, and how long leaving waits for tasks.
     pub(super) limit: Duration,
     pub(super) counts: Arc<Counts>,
+    /// The hook counts of the drains that it runs under: of calls inside, and of its cleanups.
+    watchers: Vec<Arc<Counts>>,
     runtime: Option<Handle>,
     parent: Option<Arc<Core>>,
     /// Fires when this scope, or one around it, has ended.
@@ -54,6 +57,8 @@ pub(crate) struct Begin {
     pub(crate) counts: Arc<Counts>,
     pub(crate) runtime: Option<Handle>,
     pub(crate) cleanups: Vec<Cleanup>,
+    /// The drain that has admitted it.
+    pub(crate) drain: Option<Arc<Counts>>,
 }
 
 /// Keeps a scope, and those around it, from being over.
@@ -78,6 +83,14 @@ impl Core {
             labels.inherit(&around.labels);
             deadline = deadline.earlier(around.deadline);
         }
+        let mut watchers: Vec<_> = begin.drain.into_iter().collect();
+        let of_parent = parent.iter().flat_map(|parent| &parent.watchers);
+        let around = drain::around();
+        for each in of_parent.chain(around.iter().flat_map(|around| around.iter())) {
+            if !watchers.iter().any(|known| Arc::ptr_eq(known, each)) {
+                watchers.push(each.clone());
+            }
+        }
         let tasks = TaskTracker::new();
         // Nothing is refused by that: it lets waiting end once there are none.
         tasks.close();
@@ -88,6 +101,7 @@ impl Core {
             deadline,
             limit: begin.limit,
             counts: begin.counts,
+            watchers,
             runtime: begin.runtime,
             token: match &parent {
                 Some(parent) => parent.token.child_token(),
@@ -114,6 +128,10 @@ impl Core {
 
     pub(crate) fn deadline(&self) -> Deadline {
         self.deadline
+    }
+
+    pub(crate) fn watchers(&self) -> &[Arc<Counts>] {
+        &self.watchers
     }
 
     pub(crate) fn token(&self) -> &CancellationToken {
@@ -173,6 +191,27 @@ impl Core {
     /// Tells everybody inside who waits.
     pub(crate) fn cancel(&self) {
         self.token.cancel();
+    }
+
+    /// The drain's grace is over, and nobody polls the block: its tasks can be ended, and the drain waits
+    /// for them and their hooks. Cleanups wait for the block to go, which may use what they give back.
+    pub(crate) fn shut_down(self: &Arc<Self>) {
+        self.end(Why::Shutdown);
+        self.cancel();
+        if let Some(runtime) = self.runtime().filter(|_| !self.tasks.is_empty()) {
+            let (core, ending) = (self.clone(), self.running());
+            runtime.spawn(async move {
+                core.settled().await;
+                drop(ending);
+            });
+        }
+    }
+
+    /// Something of the scope's that it has ended, and its drains, wait for.
+    pub(super) fn running(&self) -> Running {
+        let mut counts = vec![self.counts.clone()];
+        counts.extend_from_slice(&self.watchers);
+        Running::new(counts)
     }
 
     pub(super) fn task_panicked(&self, name: &Arc<str>) {
@@ -248,7 +287,7 @@ impl Core {
         next
     }
 
-    /// Lets go of the cleanups that are for another end than this.
+    /// Lets go of the cleanups that are for another end than this; the others count from now on.
     pub(super) fn discard_undue(&self, why: Why) {
         let cleanups = std::mem::take(&mut self.deferred.lock().cleanups);
         // Outside of the lock: what is dropped is the user's.
@@ -256,6 +295,9 @@ impl Core {
             .into_iter()
             .partition(|cleanup| cleanup.is_due(why));
         undue.into_iter().for_each(Cleanup::discard);
+        for cleanup in &mut due {
+            cleanup.becomes_due(self);
+        }
         let mut deferred = self.deferred.lock();
         due.append(&mut deferred.cleanups);
         deferred.cleanups = due;
