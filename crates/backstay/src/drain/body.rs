@@ -1,6 +1,6 @@
 //! The body.
 
-use super::{Admission, around, future::shut_down, live::Record};
+use super::{Admission, Watchers, around, future::shut_down, live::Record};
 use crate::{
     call::{Call, Held},
     error::BoxError,
@@ -27,6 +27,8 @@ pin_project! {
         call: Option<Held>,
         // None once the drain does not wait for it any more.
         admission: Option<Admission>,
+        // Around a server's body, which may make calls of its own.
+        watchers: Option<Watchers>,
     }
 }
 
@@ -38,6 +40,7 @@ impl<B: Body> DrainBody<B> {
             inner: Some(inner),
             call,
             admission,
+            watchers: None,
         };
         // A consumer may never poll a body that has nothing in it.
         if body.inner.as_ref().is_some_and(Body::is_end_stream) {
@@ -46,6 +49,13 @@ impl<B: Body> DrainBody<B> {
             // Nor any other.
             admission.place(|| record(body.call.as_deref()));
         }
+        body
+    }
+
+    /// The body of a server's response.
+    pub(super) fn of_server(inner: B, admission: Option<Admission>, watchers: Watchers) -> Self {
+        let mut body = Self::new(inner, None, admission);
+        body.watchers = Some(watchers);
         body
     }
 
@@ -98,6 +108,7 @@ impl<B> DrainBody<B> {
             inner: None,
             call: None,
             admission: None,
+            watchers: None,
         }
     }
 }
@@ -119,7 +130,10 @@ where
         let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let polled = ManuallyDrop::new(inner.as_mut().poll_frame(cx));
+        let polled = ManuallyDrop::new(match this.watchers {
+            None => inner.as_mut().poll_frame(cx),
+            Some(watchers) => around::poll(watchers.clone(), || inner.as_mut().poll_frame(cx)),
+        });
         let usual = match &*polled {
             Poll::Ready(Some(Ok(frame))) => {
                 frame.is_data()
@@ -203,6 +217,7 @@ impl<B: Default> Default for DrainBody<B> {
             inner: Some(B::default()),
             call: None,
             admission: None,
+            watchers: None,
         }
     }
 }

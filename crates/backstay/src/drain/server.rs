@@ -142,7 +142,10 @@ where
                 this.inner.set(None);
                 let admission = this.admission.take();
                 return Poll::Ready(match result {
-                    Ok(response) => Ok(response.map(|body| DrainBody::new(body, None, admission))),
+                    Ok(response) => {
+                        let watchers = watchers.clone();
+                        Ok(response.map(|body| DrainBody::of_server(body, admission, watchers)))
+                    }
                     Err(error) => {
                         if let Some(admission) = admission {
                             admission.has_failed();
