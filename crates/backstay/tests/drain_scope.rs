@@ -122,6 +122,7 @@ async fn cleanups_are_waited_for_within_the_bound_for_hooks_and_counted() {
         .scope("answer")
         .cleanup_timeout(seconds(2))
         .unwrap()
+        .defer(|_| async {})
         .defer(|_| sleep(seconds(60)))
         .defer(|_| pending())
         .defer(|_| async { panic!("a cleanup") })
@@ -131,13 +132,14 @@ async fn cleanups_are_waited_for_within_the_bound_for_hooks_and_counted() {
     tokio::task::yield_now().await;
     let report = drain.shutdown().await;
     assert_eq!((report.in_flight, report.cancelled), (1, 1));
-    // One after the other: 1 s, none, 2 s, and the last one is at work when the bound is reached.
+    // One after the other: 1 s, none, 2 s, one that is at work when the bound is reached, and one that waits.
     let hooks = report.hooks;
     assert_eq!((hooks.finished, hooks.panicked), (1, 1));
-    assert_eq!((hooks.timed_out, hooks.running), (1, 1));
+    assert_eq!((hooks.timed_out, hooks.running), (1, 2));
     assert_eq!(report.took, seconds(5));
     assert!(shut_down(&run.await.unwrap().unwrap_err()));
-    assert_eq!((cleanups.timed_out(), cleanups.are_running()), (2, false));
+    assert_eq!((cleanups.timed_out(), cleanups.finished()), (2, 2));
+    assert!(!cleanups.are_running());
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,6 +161,13 @@ async fn hooks_of_calls_in_tasks_and_groups_and_nested_scopes_are_waited_for() {
     let drain = Drain::new().grace(seconds(1));
     let run = drain.scope("answer").run(async move |scope: ScopeHandle| {
         drop(scope.spawn("task", hangs(&layer)));
+        // One that ends later than the scope's own, because it is in a task of a task.
+        let mut group = scope.group::<()>();
+        let call = hangs(&layer);
+        drop(scope.spawn("of a task", async move {
+            group.spawn("member", call);
+            Ok(group.cancel_on_failure().await.map(drop)?)
+        }));
         let mut group = scope.group();
         group.spawn("member", hangs(&layer));
         let nested = Scope::new("nested").run(|_| hangs(&layer));
@@ -170,9 +179,9 @@ async fn hooks_of_calls_in_tasks_and_groups_and_nested_scopes_are_waited_for() {
     let run = tokio::spawn(run);
     tokio::task::yield_now().await;
     let report = drain.shutdown().await;
-    assert_eq!((report.hooks.finished, report.hooks.running), (3, 0));
+    assert_eq!((report.hooks.finished, report.hooks.running), (4, 0));
     assert_eq!(report.took, seconds(1) + 100 * MS);
-    assert_eq!(*told.lock(), [Why::Shutdown; 3]);
+    assert_eq!(*told.lock(), [Why::Shutdown; 4]);
     assert!(shut_down(&run.await.unwrap().unwrap_err()));
     assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
 }

@@ -1,6 +1,6 @@
 //! What a scope's future, its handles, its tasks and the calls inside share.
 
-use super::cleanup::Cleanup;
+use super::{cleanup::Cleanup, deferred::Deferred};
 use crate::{
     ambient::Ambient,
     call::Labels,
@@ -9,7 +9,6 @@ use crate::{
     drain,
     error::{Error, ErrorKind},
 };
-use parking_lot::Mutex;
 use std::{
     fmt,
     sync::{Arc, OnceLock},
@@ -44,7 +43,7 @@ pub(crate) struct Core {
     panicked: OnceLock<Arc<str>>,
     /// Tasks, and nested scopes until they have been left.
     tasks: TaskTracker,
-    deferred: Mutex<Deferred>,
+    deferred: Deferred<Cleanup>,
 }
 
 /// What a scope is made of.
@@ -63,13 +62,6 @@ pub(crate) struct Begin {
 
 /// Keeps a scope, and those around it, from being over.
 pub(crate) struct Hold(#[allow(dead_code)] Vec<TaskTrackerToken>);
-
-/// The cleanups that wait for the end.
-struct Deferred {
-    cleanups: Vec<Cleanup>,
-    /// The last one has run: what comes now runs by itself.
-    closed: bool,
-}
 
 // === impl Core ===
 
@@ -111,10 +103,7 @@ impl Core {
             ended: OnceLock::new(),
             panicked: OnceLock::new(),
             tasks,
-            deferred: Mutex::new(Deferred {
-                cleanups: begin.cleanups,
-                closed: false,
-            }),
+            deferred: Deferred::new(begin.cleanups),
         })
     }
 
@@ -244,12 +233,11 @@ impl Core {
 
     /// Lets something begin inside, unless it is over.
     pub(crate) fn admit(&self) -> Option<Hold> {
-        // Under the lock, so that whoever ends the scope either sees it or is seen by it.
-        let _deferred = self.deferred.lock();
-        match self.cut_off() {
+        // So that whoever ends the scope either sees it or is seen by it.
+        self.deferred.while_it_stays(|| match self.cut_off() {
             Some(_) => None,
             None => Some(self.hold()),
-        }
+        })
     }
 
     pub(crate) fn hold(&self) -> Hold {
@@ -271,44 +259,32 @@ impl Core {
 
     /// Keeps a cleanup for the end; gives it back when that has been.
     pub(super) fn defer(&self, cleanup: Cleanup) -> Result<(), (Cleanup, Why)> {
-        let mut deferred = self.deferred.lock();
-        if deferred.closed {
-            return Err((cleanup, self.end(Why::Complete)));
-        }
-        deferred.cleanups.push(cleanup);
-        Ok(())
+        let kept = self.deferred.keep(cleanup);
+        kept.map_err(|cleanup| (cleanup, self.end(Why::Complete)))
     }
 
     /// The cleanup that is next; with none left, none will be kept any more.
     pub(super) fn next_cleanup(&self) -> Option<Cleanup> {
-        let mut deferred = self.deferred.lock();
-        let next = deferred.cleanups.pop();
-        deferred.closed = next.is_none();
-        next
+        self.deferred.next()
     }
 
     /// Lets go of the cleanups that are for another end than this; the others count from now on.
     pub(super) fn discard_undue(&self, why: Why) {
-        let cleanups = std::mem::take(&mut self.deferred.lock().cleanups);
-        // Outside of the lock: what is dropped is the user's.
-        let (mut due, undue): (Vec<_>, Vec<_>) = cleanups
-            .into_iter()
-            .partition(|cleanup| cleanup.is_due(why));
-        undue.into_iter().for_each(Cleanup::discard);
-        for cleanup in &mut due {
-            cleanup.becomes_due(self);
-        }
-        let mut deferred = self.deferred.lock();
-        due.append(&mut deferred.cleanups);
-        deferred.cleanups = due;
+        self.deferred.retain(|cleanups| {
+            let (mut due, undue): (Vec<_>, Vec<_>) = cleanups
+                .into_iter()
+                .partition(|cleanup| cleanup.is_due(why));
+            undue.into_iter().for_each(Cleanup::discard);
+            for cleanup in &mut due {
+                cleanup.becomes_due(self);
+            }
+            due
+        });
     }
 
     /// Whether there is nothing to wait for; then it is closed.
     pub(super) fn close_if_idle(&self) -> bool {
-        let mut deferred = self.deferred.lock();
-        let idle = deferred.cleanups.is_empty() && self.tasks.is_empty();
-        deferred.closed |= idle;
-        idle
+        self.deferred.close_if(|| self.tasks.is_empty())
     }
 }
 

@@ -86,6 +86,7 @@
 mod builder;
 mod cleanup;
 mod core;
+mod deferred;
 mod exit;
 mod handle;
 mod run;
