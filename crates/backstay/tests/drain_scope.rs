@@ -161,13 +161,6 @@ async fn hooks_of_calls_in_tasks_and_groups_and_nested_scopes_are_waited_for() {
     let drain = Drain::new().grace(seconds(1));
     let run = drain.scope("answer").run(async move |scope: ScopeHandle| {
         drop(scope.spawn("task", hangs(&layer)));
-        // One that ends later than the scope's own, because it is in a task of a task.
-        let mut group = scope.group::<()>();
-        let call = hangs(&layer);
-        drop(scope.spawn("of a task", async move {
-            group.spawn("member", call);
-            Ok(group.cancel_on_failure().await.map(drop)?)
-        }));
         let mut group = scope.group();
         group.spawn("member", hangs(&layer));
         let nested = Scope::new("nested").run(|_| hangs(&layer));
@@ -179,11 +172,35 @@ async fn hooks_of_calls_in_tasks_and_groups_and_nested_scopes_are_waited_for() {
     let run = tokio::spawn(run);
     tokio::task::yield_now().await;
     let report = drain.shutdown().await;
-    assert_eq!((report.hooks.finished, report.hooks.running), (4, 0));
+    assert_eq!((report.hooks.finished, report.hooks.running), (3, 0));
     assert_eq!(report.took, seconds(1) + 100 * MS);
-    assert_eq!(*told.lock(), [Why::Shutdown; 4]);
+    assert_eq!(*told.lock(), [Why::Shutdown; 3]);
     assert!(shut_down(&run.await.unwrap().unwrap_err()));
     assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_of_a_task_is_waited_for_until_its_hook_runs() {
+    let (told, layer) = whys();
+    let drain = Drain::new().grace(seconds(1));
+    let run = drain.scope("answer").run(async move |scope: ScopeHandle| {
+        let call = hangs(&layer);
+        let [mut outer, mut inner] = [(); 2].map(|()| scope.group::<()>());
+        drop(scope.spawn("task", async move {
+            outer.spawn("member", async move {
+                inner.spawn("member of a member", call);
+                Ok(inner.cancel_on_failure().await.map(drop)?)
+            });
+            Ok(outer.cancel_on_failure().await.map(drop)?)
+        }));
+        pending::<Result<(), _>>().await
+    });
+    let run = tokio::spawn(run);
+    sleep(MS).await;
+    let report = drain.shutdown().await;
+    assert_eq!((report.hooks.finished, report.hooks.running), (1, 0));
+    assert_eq!(*told.lock(), [Why::Shutdown]);
+    assert!(shut_down(&run.await.unwrap().unwrap_err()));
 }
 
 #[tokio::test(start_paused = true)]
