@@ -179,26 +179,29 @@ async fn hooks_of_calls_in_tasks_and_groups_and_nested_scopes_are_waited_for() {
     assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_task_of_a_task_is_waited_for_until_its_hook_runs() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_is_slow_to_come_back_is_waited_for_until_the_hook_of_its_call_has_run() {
     let (told, layer) = whys();
-    let drain = Drain::new().grace(seconds(1));
+    let drain = Drain::new().grace(Duration::ZERO).hook_wait(seconds(30));
+    let (entered, has_entered) = tokio::sync::oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
     let run = drain.scope("answer").run(async move |scope: ScopeHandle| {
-        let call = hangs(&layer);
-        let [mut outer, mut inner] = [(); 2].map(|()| scope.group::<()>());
+        let mut call = Box::pin(hangs(&layer));
         drop(scope.spawn("task", async move {
-            outer.spawn("member", async move {
-                inner.spawn("member of a member", call);
-                Ok(inner.cancel_on_failure().await.map(drop)?)
-            });
-            Ok(outer.cancel_on_failure().await.map(drop)?)
+            assert!(futures_util::poll!(&mut call).is_pending());
+            entered.send(()).unwrap();
+            // It keeps its thread, as a computation would.
+            tokio::task::block_in_place(|| released.recv().unwrap());
+            call.await
         }));
         pending::<Result<(), _>>().await
     });
     let run = tokio::spawn(run);
-    sleep(MS).await;
+    has_entered.await.unwrap();
+    assert!(timeout(50 * MS, drain.shutdown()).await.is_err());
+    release.send(()).unwrap();
     let report = drain.shutdown().await;
-    assert_eq!((report.hooks.finished, report.hooks.running), (1, 0));
+    assert_eq!((report.cancelled, report.hooks.finished), (1, 1));
     assert_eq!(*told.lock(), [Why::Shutdown]);
     assert!(shut_down(&run.await.unwrap().unwrap_err()));
 }
