@@ -65,6 +65,36 @@
 //! error, tells of every attempt. A [`Call`] in the request's extensions lets inner layers and the client
 //! read the deadline.
 //!
+//! # In spawned tasks
+//!
+//! Layers around a service whose error is *inferred* to be [`BoxError`], as that of a `service_fn` or of tower's
+//! `Buffer` is, may not compile in an async block that has to be `Send`: "implementation of `From` is not
+//! general enough". The compiler has lost the lifetime in `dyn Error + 'static` there
+//! ([rust-lang/rust#64552](https://github.com/rust-lang/rust/issues/64552)); layers of others that ask for
+//! `Into<BoxError>` have it too. Box the stack, which names its error; a leaf that is a struct, or has
+//! an error type of its own, needs none of this.
+//!
+//! ```
+//! # use backstay::{Body, BoxError, ServiceBuilderExt};
+//! # use http::{Request, Response};
+//! # use tokio::time::Duration;
+//! # use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), BoxError> {
+//! let leaf = service_fn(|_: Request<Body>| async { Ok::<_, BoxError>(Response::new(Body::default())) });
+//! let llm = ServiceBuilder::new()
+//!     .deadline(Duration::from_secs(20))?
+//!     .service(leaf)
+//!     .boxed_clone(); // not without this
+//! let call = tokio::spawn(async move {
+//!     let response = llm.oneshot(Request::new(Body::default())).await?;
+//!     Ok::<_, BoxError>(response.status())
+//! });
+//! assert_eq!(call.await??, 200);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Features
 //!
 //! | feature | what it adds | default |
@@ -80,6 +110,7 @@ mod macros;
 mod alarm;
 mod ambient;
 mod builder_ext;
+mod caught;
 mod observe;
 mod ready_call;
 

@@ -11,14 +11,13 @@ use backstay::{
     error::Cancellation,
 };
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{StreamExt, stream};
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame};
 use parking_lot::Mutex;
 use std::{
     convert::Infallible,
     future::{Future, pending, ready},
-    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
         Arc,
@@ -33,7 +32,7 @@ use tokio::{
     time::{Duration, Instant, Sleep, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tower::{Service, ServiceBuilder, limit::ConcurrencyLimit, service_fn};
+use tower::{Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimit, service_fn};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -72,7 +71,6 @@ const WAYS: [Way; 8] = [
 /// would be complete after two.
 struct Left {
     results: Vec<(usize, Option<ErrorKind>)>,
-    panicked: bool,
     ends: Vec<Why>,
     hooks: usize,
     tasks: usize,
@@ -91,6 +89,7 @@ async fn each_way_of_leaving_each_thing_harms_no_other_item_and_leaves_nothing_b
                     Way::Token => Some(ErrorKind::Cancelled(Cancellation::Token)),
                     Way::Deadline => Some(ErrorKind::Deadline),
                     Way::Shutdown => Some(ErrorKind::Cancelled(Cancellation::Shutdown)),
+                    Way::Panic => Some(ErrorKind::Panicked),
                     _ => None,
                 };
                 // An error that is not backstay's is told as transport here.
@@ -98,7 +97,7 @@ async fn each_way_of_leaving_each_thing_harms_no_other_item_and_leaves_nothing_b
                     Way::Error => Some(ErrorKind::Transport),
                     _ => error,
                 };
-                let whole = matches!(way, Way::Panic | Way::Drop | Way::Parent);
+                let whole = matches!(way, Way::Drop | Way::Parent);
                 let expected = if whole {
                     vec![]
                 } else {
@@ -111,7 +110,6 @@ async fn each_way_of_leaving_each_thing_harms_no_other_item_and_leaves_nothing_b
                 } else {
                     assert_eq!(left.results, expected, "{cell}");
                 }
-                assert_eq!(left.panicked, way == Way::Panic, "{cell}");
                 let why = match way {
                     Way::Value => Why::Complete,
                     Way::Error => Why::Failed(None),
@@ -140,9 +138,8 @@ async fn each_way_of_leaving_each_thing_harms_no_other_item_and_leaves_nothing_b
                 );
                 let wanted = match way {
                     Way::Value => (2, 0, 0),
-                    Way::Error | Way::Deadline => (1, 1, 0),
+                    Way::Error | Way::Deadline | Way::Panic => (1, 1, 0),
                     Way::Token => (1, 0, 1),
-                    Way::Panic => (0, 2, 0),
                     Way::Drop | Way::Parent | Way::Shutdown => (0, 0, 2),
                 };
                 assert_eq!(counts, wanted, "{cell}");
@@ -373,6 +370,59 @@ fn what_can_never_work_is_said_when_it_is_run() {
     assert_eq!(run(batch), Ok(()));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_panic_wherever_it_is_fails_its_item_only() {
+    for panics in [
+        Panics::Ready,
+        Panics::Call,
+        Panics::Response,
+        Panics::Closure,
+        Panics::Reading,
+        Panics::Drop,
+    ] {
+        let mut results = Batch::new(Panicking(panics))
+            .window(2)
+            .run(numbered(3), |response| {
+                assert!(panics != Panics::Closure);
+                let number = number(&response);
+                async move {
+                    let _drop = PanicsInDrop(panics == Panics::Drop);
+                    sleep(MS).await;
+                    assert!(panics != Panics::Reading);
+                    Ok::<_, BoxError>(number)
+                }
+            })
+            .unwrap();
+        let mut ended = Vec::new();
+        while let Some((index, result)) = results.next().await {
+            assert_eq!(told(&result.unwrap_err()), ErrorKind::Panicked);
+            ended.push(index);
+        }
+        assert_eq!(ended, [0, 1, 2], "{panics:?}");
+        let progress = results.progress();
+        assert_eq!((progress.failed(), progress.in_flight()), (3, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drop_that_panics_does_not_keep_the_others_from_being_dropped() {
+    let permits = Arc::new(Semaphore::new(3));
+    let held = permits.clone();
+    let mut results = Batch::new(echo())
+        .run(numbered(3), move |_| {
+            let permit = held.clone().try_acquire_owned().unwrap();
+            async move {
+                let (_drop, _permit) = (PanicsInDrop(true), permit);
+                pending::<Result<(), BoxError>>().await
+            }
+        })
+        .unwrap();
+    assert!(timeout(MS, results.next()).await.is_err());
+    let progress = results.progress();
+    drop(results);
+    assert_eq!((permits.available_permits(), progress.cancelled()), (3, 3));
+}
+
 // --- How it is done ---
 
 async fn leave(thing: Thing, way: Way, in_order: bool) -> Left {
@@ -444,11 +494,8 @@ async fn leave(thing: Thing, way: Way, in_order: bool) -> Left {
     };
     let task = tokio::spawn(async move {
         match way {
-            Way::Drop => timeout(seconds(1), drive).await.map_err(|_| false),
-            _ => AssertUnwindSafe(drive)
-                .catch_unwind()
-                .await
-                .map_err(|_| true),
+            Way::Drop => timeout(seconds(1), drive).await.unwrap_or_default(),
+            _ => drive.await,
         }
     });
     if way == Way::Shutdown {
@@ -461,21 +508,20 @@ async fn leave(thing: Thing, way: Way, in_order: bool) -> Left {
         Way::Parent => task.abort(),
         _ => {}
     }
-    if !matches!(way, Way::Panic | Way::Drop | Way::Parent | Way::Shutdown) {
+    if !matches!(way, Way::Drop | Way::Parent | Way::Shutdown) {
         sleep(seconds(1)).await;
     }
     sleep(50 * MS).await;
     let tasks = Handle::current().metrics().num_alive_tasks();
-    let (results, panicked) = match task.await {
-        Ok(Ok(results)) => (results, false),
-        Ok(Err(panicked)) => (vec![], panicked),
-        Err(_) => (vec![], false),
+    let results = match task.await {
+        Ok(results) => results,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => vec![],
     };
     let mut ends = ends.lock().clone();
     ends.sort_by(|a, b| a.0.cmp(&b.0));
     Left {
         results,
-        panicked,
         ends: ends.into_iter().map(|(_, why)| why).collect(),
         hooks: hooks.load(SeqCst),
         tasks,
@@ -615,6 +661,49 @@ fn number(response: &Response<()>) -> u64 {
 async fn after(milliseconds: u64) -> Result<(), Infallible> {
     sleep(Duration::from_millis(milliseconds)).await;
     Ok(())
+}
+
+/// One that panics wherever the batch lets it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Panics {
+    Ready,
+    Call,
+    Response,
+    Closure,
+    Reading,
+    /// When what the closure made is dropped: at its end, or with the batch.
+    Drop,
+}
+
+#[derive(Clone)]
+struct Panicking(Panics);
+
+impl Service<Request<Body>> for Panicking {
+    type Response = Response<()>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<()>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        assert_ne!(self.0, Panics::Ready);
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let panics = self.0;
+        assert_ne!(panics, Panics::Call);
+        Box::pin(async move {
+            assert_ne!(panics, Panics::Response);
+            echo().oneshot(request).await.map_err(Into::into)
+        })
+    }
+}
+
+struct PanicsInDrop(bool);
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        assert!(!self.0);
+    }
 }
 
 /// Every second clone is dead.

@@ -340,7 +340,7 @@ async fn the_hooks_of_an_unpolled_body_do_not_run_again_when_it_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_future_that_was_never_polled_is_unpolled_and_its_hook_runs_when_it_goes() {
+async fn a_future_that_was_never_polled_is_unpolled_and_its_hook_runs_once_from_the_record() {
     let upstream = Upstream::new([Answer::hang()]);
     let (hooks, layer) = hook();
     let drain = Drain::new().grace(seconds(1));
@@ -351,8 +351,8 @@ async fn a_future_that_was_never_polled_is_unpolled_and_its_hook_runs_when_it_go
     let call = service.call(chat());
     let report = drain.shutdown().await;
     assert_eq!(
-        (report.in_flight, report.unpolled, hooks.lock().len()),
-        (1, 1, 0)
+        (report.in_flight, report.unpolled, report.hooks.finished),
+        (1, 1, 1)
     );
     let error = call.await.unwrap_err();
     assert_eq!(kind(&error), ErrorKind::Cancelled(Cancellation::Shutdown));
@@ -542,6 +542,59 @@ async fn a_task_that_is_dropped_with_its_runtime_is_taken_up_by_another() {
         .unwrap();
     drop(admission);
     assert_eq!(drain.shutdown().await.cancelled, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hooks_of_calls_that_a_servers_body_makes_are_waited_for() {
+    let layer = CancelLayer::new().on_cancel(|_| sleep(seconds(1)));
+    let service = ServiceBuilder::new()
+        .layer(layer)
+        .service(Upstream::new([Answer::hang()]));
+    let drain = Drain::new().grace(seconds(1));
+    let server = ServiceBuilder::new()
+        .layer(drain.server_layer())
+        .service(service_fn(move |_: Request<()>| {
+            let call = send(&service, chat());
+            // As an event stream that calls a model for each of its events.
+            let body = Calling(Box::pin(async move { call.await.map(drop) }));
+            async move { Ok::<_, Infallible>(Response::new(body)) }
+        }));
+    let body = server.oneshot(Request::new(())).await.unwrap().into_body();
+    let reading = tokio::spawn(read(body));
+    tokio::task::yield_now().await;
+    let report = drain.shutdown().await;
+    assert_eq!((report.cancelled, report.hooks.finished), (1, 1));
+    assert_eq!(report.took, seconds(2));
+    let error = reading.await.unwrap().1.unwrap();
+    assert_eq!(kind(&error), ErrorKind::Cancelled(Cancellation::Shutdown));
+}
+
+#[test]
+fn one_that_is_taken_up_again_after_it_has_counted_does_not_count_again() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    let drain = Drain::new().grace(Duration::ZERO).hook_wait(seconds(9));
+    let _never_polled = drain.track(pending::<()>());
+    let layer = CancelLayer::new().on_cancel(|_| pending());
+    let service = ServiceBuilder::new()
+        .drain(&drain)
+        .layer(layer)
+        .service(Upstream::new([Answer::hang()]));
+    let first = runtime();
+    first.block_on(async {
+        let _ = timeout(MS, send(&service, chat())).await;
+        // It waits for the hook when its runtime goes.
+        assert!(timeout(seconds(3), drain.shutdown()).await.is_err());
+    });
+    drop(first);
+    let report = runtime().block_on(drain.shutdown());
+    assert_eq!((report.in_flight, report.unpolled), (1, 1));
+    assert_eq!((report.hooks.lost, report.hooks.running), (1, 0));
 }
 
 #[test]
@@ -741,6 +794,21 @@ impl HttpBody for Leaf {
             Way::Panic => panic!("in the inner service"),
             _ => Poll::Pending,
         }
+    }
+}
+
+/// A body that makes a call while it is polled.
+struct Calling(Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>);
+
+impl HttpBody for Calling {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.0.as_mut().poll(cx).map(|called| called.err().map(Err))
     }
 }
 

@@ -7,6 +7,7 @@ mod support;
 use backstay::{
     BoxError, ErrorKind, Group, Scope, ServiceBuilderExt,
     cancel::{CancelLayer, Why},
+    drain::Drain,
     error::Cancellation,
     scope::ScopeHandle,
 };
@@ -37,6 +38,8 @@ enum Way {
     Drop,
     Token,
     Deadline,
+    /// A drain admitted the scope around.
+    Shutdown,
     ScopesValue,
     ScopesError,
 }
@@ -73,6 +76,7 @@ fn row(policy: Policy, way: Way) -> (Outcome, Why, u64) {
         (_, Drop) => (Outcome::Gone, Why::Dropped, 2),
         (_, Token) => (Outcome::Gone, Why::Token, 2),
         (_, Deadline) => (Outcome::Gone, Why::Deadline, 2),
+        (_, Shutdown) => (Outcome::Gone, Why::Shutdown, 2),
         (_, ScopesValue | ScopesError) => (Outcome::Gone, Why::Scope, 2),
     }
 }
@@ -160,7 +164,12 @@ impl Told {
 async fn leave(policy: Policy, way: Way, told: &Told) {
     let token = CancellationToken::new();
     let inside = told.clone();
-    let run = Scope::new("answer")
+    let drain = Drain::new().grace(seconds(1));
+    let scope = match way {
+        Shutdown => drain.scope("answer"),
+        _ => Scope::new("answer"),
+    };
+    let run = scope
         .label("session", "s-81")
         .token(token.clone())
         .budget(seconds(if way == Deadline { 2 } else { 60 }))
@@ -181,6 +190,14 @@ async fn leave(policy: Policy, way: Way, told: &Told) {
                         return Err::<(), BoxError>("unlucky".into());
                     }
                     Ok(())
+                }
+                Shutdown => {
+                    let shutdown = async {
+                        sleep(seconds(1)).await;
+                        drain.start();
+                        pending::<Result<(), BoxError>>().await
+                    };
+                    futures_util::try_join!(ended, shutdown).map(|((), ())| ())
                 }
                 Token => {
                     let cancel = async {
@@ -204,6 +221,15 @@ async fn leave(policy: Policy, way: Way, told: &Told) {
             ErrorKind::Cancelled(Cancellation::Token)
         ),
         Deadline => assert!(result.unwrap_err().is_deadline()),
+        Shutdown => {
+            assert_eq!(
+                result.unwrap_err().kind(),
+                ErrorKind::Cancelled(Cancellation::Shutdown)
+            );
+            let report = drain.shutdown().await;
+            // The hook of the call and the cleanup of the nested scope, in tasks of the group.
+            assert_eq!((report.cancelled, report.hooks.finished), (1, 2));
+        }
         _ => assert_eq!(result.is_err(), way == ScopesError),
     }
 }
@@ -218,6 +244,7 @@ async fn each_way_leaves_nothing_behind_and_runs_each_hook_once() {
             Drop,
             Token,
             Deadline,
+            Shutdown,
             ScopesValue,
             ScopesError,
         ] {

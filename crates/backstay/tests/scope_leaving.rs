@@ -6,6 +6,7 @@ mod support;
 use backstay::{
     BoxError, Error, ErrorKind, Scope, ServiceBuilderExt,
     cancel::{CancelLayer, Why},
+    drain::Drain,
     error::Cancellation,
     scope::{Left, ScopeHandle},
 };
@@ -34,11 +35,13 @@ enum Way {
     Drop,
     Token,
     Deadline,
+    Shutdown,
     ParentsValue,
     ParentsPanic,
     ParentsDrop,
     ParentsToken,
     ParentsDeadline,
+    ParentsShutdown,
 }
 
 use Way::*;
@@ -72,10 +75,16 @@ fn row(way: Way) -> (Outcome, Why, Why) {
             Why::Deadline,
             Why::Deadline,
         ),
+        Shutdown => (
+            cancelled(Cancellation::Shutdown),
+            Why::Shutdown,
+            Why::Shutdown,
+        ),
         ParentsValue | ParentsPanic => (Outcome::Gone, Why::Scope, Why::Scope),
         ParentsDrop => (Outcome::Gone, Why::Dropped, Why::Dropped),
         ParentsToken => (Outcome::Gone, Why::Token, Why::Token),
         ParentsDeadline => (Outcome::Gone, Why::Deadline, Why::Deadline),
+        ParentsShutdown => (Outcome::Gone, Why::Shutdown, Why::Shutdown),
     }
 }
 
@@ -113,8 +122,8 @@ impl Told {
         }
     }
 
-    fn scope(&self, token: &CancellationToken) -> Scope {
-        Scope::new("answer")
+    fn scope(&self, scope: Scope, token: &CancellationToken) -> Scope {
+        scope
             .label("session", "s-81")
             .budget(seconds(20))
             .token(token.clone())
@@ -177,7 +186,12 @@ impl Told {
 
 async fn leave(way: Way, told: &Told) -> Outcome {
     let token = CancellationToken::new();
-    let scope = told.scope(&token);
+    let drain = Drain::new().grace(Duration::from_millis(1500));
+    let scope = match way {
+        Shutdown => drain.scope("answer"),
+        _ => Scope::new("answer"),
+    };
+    let scope = told.scope(scope, &token);
     let run = {
         let told = told.clone();
         move || scope.run(move |scope| told.block(scope, way))
@@ -212,10 +226,25 @@ async fn leave(way: Way, told: &Told) -> Outcome {
             });
             outcome(result)
         }
-        ParentsValue | ParentsPanic | ParentsDrop | ParentsToken | ParentsDeadline => {
+        Shutdown => {
+            let (result, report) = futures_util::join!(run(), async {
+                sleep(Duration::from_millis(500)).await;
+                drain.shutdown().await
+            });
+            // Four of its own, one of the nested scope, and a hook of the call.
+            assert_eq!((report.in_flight, report.cancelled), (1, 1));
+            assert_eq!((report.hooks.finished, report.hooks.running), (6, 0));
+            outcome(result)
+        }
+        ParentsValue | ParentsPanic | ParentsDrop | ParentsToken | ParentsDeadline
+        | ParentsShutdown => {
             let parents = CancellationToken::new();
             let budget = if way == ParentsDeadline { 2 } else { 60 };
-            let parent = Scope::new("parent")
+            let parent = match way {
+                ParentsShutdown => drain.scope("parent"),
+                _ => Scope::new("parent"),
+            };
+            let parent = parent
                 .token(parents.clone())
                 .budget(seconds(budget))
                 .defer(told.cleanup("5 parent"))
@@ -225,6 +254,10 @@ async fn leave(way: Way, told: &Told) -> Outcome {
                     match way {
                         ParentsValue => Ok(()),
                         ParentsPanic => panic!("in the parent"),
+                        ParentsShutdown => {
+                            drain.start();
+                            pending().await
+                        }
                         ParentsToken => {
                             parents.cancel();
                             pending().await
@@ -232,7 +265,7 @@ async fn leave(way: Way, told: &Told) -> Outcome {
                         _ => pending().await,
                     }
                 });
-            let result = timeout(seconds(3), AssertUnwindSafe(parent).catch_unwind()).await;
+            let result = timeout(seconds(5), AssertUnwindSafe(parent).catch_unwind()).await;
             assert_eq!(result.is_err(), way == ParentsDrop);
             Outcome::Gone
         }
@@ -250,11 +283,13 @@ async fn each_way_leaves_nothing_behind_and_runs_each_cleanup_once() {
         Drop,
         Token,
         Deadline,
+        Shutdown,
         ParentsValue,
         ParentsPanic,
         ParentsDrop,
         ParentsToken,
         ParentsDeadline,
+        ParentsShutdown,
     ] {
         let told = Told::default();
         let (outcome, why, inside) = row(way);

@@ -3,6 +3,7 @@
 use super::progress::{Ended, Progress};
 use crate::{
     alarm::Alarm,
+    caught::Caught,
     deadline::{Deadline, WithDeadline},
     error::{BoxError, Error, ErrorKind},
     ready_call::ReadyCall,
@@ -25,7 +26,7 @@ pin_project! {
     {
         // Dropped first: it counts as in flight until it is gone.
         #[pin]
-        work: Option<WithDeadline<Work<S, B, M, T>>>,
+        work: Option<Caught<WithDeadline<Work<S, B, M, T>>>>,
         index: usize,
         started: Instant,
         deadline: Deadline,
@@ -77,7 +78,7 @@ where
         let call = ReadyCall::new(service, request);
         progress.item_started();
         Self {
-            work: Some(deadline.scope(Work::Calling { call, read })),
+            work: Some(Caught::new(deadline.scope(Work::Calling { call, read }))),
             index,
             started: Instant::now(),
             deadline,
@@ -105,7 +106,11 @@ where
         };
         // The work first: what is ready wins, and a layer inside knows more to say about the same deadline.
         let result = match work.poll(cx) {
-            Poll::Ready(result) => result,
+            Poll::Ready(Ok(result)) => result,
+            Poll::Ready(Err(_)) => {
+                tracing::error!(index = *this.index, "an item of a batch panicked");
+                Err(panicked(*this.started).into())
+            }
             Poll::Pending => {
                 ready!(this.alarm.poll(cx, this.deadline.instant()));
                 Err(passed(*this.started, *this.deadline).into())
@@ -127,6 +132,11 @@ fn passed(started: Instant, deadline: Deadline) -> Error {
         .instant()
         .map(|at| at.saturating_duration_since(started));
     Error::new(ErrorKind::Deadline).with_times(limit, now.saturating_duration_since(started))
+}
+
+fn panicked(started: Instant) -> Error {
+    let elapsed = Instant::now().saturating_duration_since(started);
+    Error::new(ErrorKind::Panicked).with_times(None, elapsed)
 }
 
 fn is_cancelled(error: &BoxError) -> bool {

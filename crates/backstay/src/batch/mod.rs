@@ -48,7 +48,8 @@
 //! bounded by the window, whatever the length of the input.
 //!
 //! Results come in order of completion, or [in order](Batch::in_order). A failed item harms no other,
-//! unless it is to be [the last](Batch::fail_fast). The [item's budget](Batch::item_budget) and
+//! unless it is to be [the last](Batch::fail_fast). One that panics, in the service or in the closure, fails
+//! with [`ErrorKind::Panicked`](crate::ErrorKind::Panicked). The [item's budget](Batch::item_budget) and
 //! [the batch's](Batch::budget) become a [`Deadline`](crate::Deadline) in the request's extensions and
 //! around the closure's future, so that layers inside plan with it; an item is also ended by it without
 //! any layer. When the batch's has passed, nothing more is taken from the input.
@@ -58,8 +59,10 @@
 //! # What it does not cover
 //!
 //! Nothing moves while nobody polls the [`Results`]: read them in a task of their own, or without long
-//! pauses. A panic in an item goes through to whoever polls, because no task is between them; so what is
-//! in flight is cancelled then. Items are not retried: that is the service's affair.
+//! pauses. A panic in the input, or in the `Clone` of the service, goes through to whoever polls. Items are
+//! not retried: that is the service's affair.
+//!
+//! In a spawned task a service may have to be boxed first: see [the crate's page](crate#in-spawned-tasks).
 //!
 //! # Cost
 //!

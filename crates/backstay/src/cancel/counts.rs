@@ -9,7 +9,7 @@ use std::sync::{
 };
 use tokio::sync::Notify;
 
-/// The hooks of a layer, or of every call that a drain watches. Outlives both while hooks run.
+/// The hooks of a layer, the cleanups of a scope, or all that a drain watches. Outlives them while hooks run.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     running: AtomicUsize,
@@ -38,7 +38,7 @@ pub struct HookCounts {
 
 /// How one hook ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Settled {
+pub(crate) enum Settled {
     Finished,
     TimedOut,
     Panicked,
@@ -46,7 +46,7 @@ pub(super) enum Settled {
 }
 
 /// Something runs, for those who wait until nothing does.
-pub(super) struct Running(Vec<Arc<Counts>>);
+pub(crate) struct Running(Vec<Arc<Counts>>);
 
 // === impl Counts ===
 
@@ -101,14 +101,14 @@ impl HookCounts {
 // === impl Running ===
 
 impl Running {
-    pub(super) fn new(counts: Vec<Arc<Counts>>) -> Self {
+    pub(crate) fn new(counts: Vec<Arc<Counts>>) -> Self {
         for counts in &counts {
             counts.running.fetch_add(1, AcqRel);
         }
         Self(counts)
     }
 
-    pub(super) fn settle(&self, how: Settled) {
+    pub(crate) fn settle(&self, how: Settled) {
         for counts in &self.0 {
             counts.settle(how);
         }

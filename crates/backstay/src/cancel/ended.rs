@@ -2,6 +2,7 @@
 
 use crate::{
     call::{Labels, Phase},
+    drain,
     error::{Cancellation, ErrorKind},
     trail::Trail,
 };
@@ -62,6 +63,15 @@ impl Why {
             Some(ErrorKind::Deadline) => Self::Deadline,
             Some(ErrorKind::Cancelled(why)) => Self::cancelled(why),
             kind => Self::Failed(kind),
+        }
+    }
+
+    /// Why something is dropped that nobody has ended: where a drain does it, for its sake.
+    pub(crate) fn dropped() -> Self {
+        if drain::shuts_down() {
+            Self::Shutdown
+        } else {
+            Self::Dropped
         }
     }
 

@@ -55,22 +55,39 @@ impl Guard {
             runtime: Handle::try_current().ok(),
             whole: call.attempt() == 0,
         };
-        if let Some(around) = drain::around() {
-            call.watch(&around);
-        }
-        let turn = (call.is_watched() && !end.shared.is_deaf()).then(|| {
-            let turn = Arc::new(Turn::new());
-            call.stand_by(Standby {
-                end: end.clone(),
-                turn: turn.clone(),
-            });
-            turn
-        });
-        Self {
+        let mut guard = Self {
             end,
             call: Some(call),
-            turn,
+            turn: None,
             scope: None,
+        };
+        Ambient::with(|ambient| guard.is_watched_in(ambient));
+        guard.is_watched();
+        guard
+    }
+
+    /// The drains around the scope that the code is in know of the call too.
+    fn is_watched_in(&self, ambient: &Ambient) {
+        if let (Some(call), Some(scope)) = (&self.call, &ambient.scope) {
+            scope.watchers().iter().for_each(|each| call.watch(each));
+        }
+    }
+
+    /// Leaves the hooks in the record if any drain knows of the call.
+    fn is_watched(&mut self) {
+        let Some(call) = &self.call else {
+            return;
+        };
+        if let Some(around) = drain::around() {
+            around.iter().for_each(|each| call.watch(each));
+        }
+        if self.turn.is_none() && call.is_watched() && !self.end.shared.is_deaf() {
+            let turn = Arc::new(Turn::new());
+            call.stand_by(Standby {
+                end: self.end.clone(),
+                turn: turn.clone(),
+            });
+            self.turn = Some(turn);
         }
     }
 
@@ -85,7 +102,9 @@ impl Guard {
                 tokens.watch(scope.token());
                 self.scope = Some(scope.clone());
             }
+            self.is_watched_in(ambient);
         });
+        self.is_watched();
     }
 
     /// Why a call that nobody has ended is cut off.
@@ -167,7 +186,7 @@ impl Drop for Guard {
         let by_drain = |call: &Held| call.over() == Some(Over::Shutdown);
         self.end(match &self.call {
             Some(call) if by_drain(call) => Why::Shutdown,
-            _ => self.cut_off().unwrap_or(Why::Dropped),
+            _ => self.cut_off().unwrap_or_else(Why::dropped),
         });
     }
 }

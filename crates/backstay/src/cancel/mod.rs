@@ -96,4 +96,7 @@ pub use self::{
     service::CancelService,
 };
 
-pub(crate) use self::{counts::Counts, guard::Standby};
+pub(crate) use self::{
+    counts::{Counts, Running, Settled},
+    guard::Standby,
+};

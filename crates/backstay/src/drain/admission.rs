@@ -1,9 +1,13 @@
 //! One thing that a drain waits for.
 
-use super::{handle::Shared, live::Place, tally::Outcome};
+use super::{
+    handle::Shared,
+    live::{Place, Record},
+    tally::Outcome,
+};
 use crate::{
-    call::{Call, Labels},
-    cancel::Counts,
+    call::Labels,
+    cancel::{Counts, Why},
     error::{Cancellation, Error, ErrorKind},
 };
 use std::{
@@ -54,7 +58,7 @@ impl Admission {
 
     /// Ready once the grace period is over. The task is woken then.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_shutdown_of(None, cx)
+        self.poll_shutdown_of(|| None, cx)
     }
 
     /// Waits until the grace period is over. Nothing is missed, however late it is asked.
@@ -80,15 +84,24 @@ impl Admission {
         });
     }
 
+    /// It ended for this reason.
+    pub(crate) fn ended(mut self, why: Why) {
+        self.end(match why {
+            Why::Complete => Outcome::Completed,
+            why if why.is_cancelled() => Outcome::Cancelled,
+            _ => Outcome::Failed,
+        });
+    }
+
     /// It failed, with an error of a kind that nobody knows.
     pub(super) fn has_failed(mut self) {
         self.end(Outcome::Failed);
     }
 
     #[inline]
-    pub(super) fn poll_shutdown_of(
+    pub(crate) fn poll_shutdown_of(
         &mut self,
-        call: Option<&Call>,
+        record: impl FnOnce() -> Option<Record>,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         if self.is_shut_down() {
@@ -98,7 +111,7 @@ impl Admission {
         if known.is_some_and(|known| known.will_wake(cx.waker())) {
             return Poll::Pending;
         }
-        self.place(call).entry.wakes(cx.waker());
+        self.place(record).entry.wakes(cx.waker());
         self.waker = Some(cx.waker().clone());
         // Listed first, looked second: whoever is not woken sees it here.
         if self.is_shut_down() {
@@ -108,13 +121,13 @@ impl Admission {
         }
     }
 
-    /// Takes a place in the list, so that the hooks of the call can be run should nobody poll it.
-    pub(super) fn place(&mut self, call: Option<&Call>) -> &Place {
+    /// Takes a place in the list, so that the drain can reach what is under way should nobody poll it.
+    pub(super) fn place(&mut self, record: impl FnOnce() -> Option<Record>) -> &Place {
         self.place
-            .get_or_insert_with(|| self.shared.live.insert(call))
+            .get_or_insert_with(|| self.shared.live.insert(record()))
     }
 
-    pub(super) fn hooks(&self) -> &Arc<Counts> {
+    pub(crate) fn hooks(&self) -> &Arc<Counts> {
         &self.shared.hooks
     }
 

@@ -1,4 +1,4 @@
-//! The drain whose work the task is doing.
+//! The drains whose work the task is doing.
 
 use crate::cancel::Counts;
 use std::sync::Arc;
@@ -7,15 +7,18 @@ tokio::task_local! {
     static AROUND: Around;
 }
 
+/// The hook counts of the drains around, so that hooks of calls made in there are waited for.
+pub(crate) type Watchers = Arc<[Arc<Counts>]>;
+
 struct Around {
-    hooks: Arc<Counts>,
+    watchers: Watchers,
     /// What is inside is being dropped, because the grace period is over.
     shuts_down: bool,
 }
 
-/// The hook counts of the innermost drain around, so that hooks of calls made in there are waited for.
-pub(crate) fn around() -> Option<Arc<Counts>> {
-    AROUND.try_with(|around| around.hooks.clone()).ok()
+/// Those around; none where no drain is.
+pub(crate) fn around() -> Option<Watchers> {
+    AROUND.try_with(|around| around.watchers.clone()).ok()
 }
 
 /// Whether what is dropped now is dropped by a drain.
@@ -23,14 +26,33 @@ pub(crate) fn shuts_down() -> bool {
     AROUND.try_with(|around| around.shuts_down).unwrap_or(false)
 }
 
+/// One drain more, inside of those that are around.
+pub(super) fn inside(hooks: &Arc<Counts>) -> Watchers {
+    let outer = around();
+    let outer = outer.iter().flat_map(|outer| outer.iter());
+    outer.chain([hooks]).cloned().collect()
+}
+
 /// Runs one poll inside.
-pub(super) fn poll<T>(hooks: Arc<Counts>, poll: impl FnOnce() -> T) -> T {
+pub(super) fn poll<T>(watchers: Watchers, poll: impl FnOnce() -> T) -> T {
     let shuts_down = false;
-    AROUND.sync_scope(Around { hooks, shuts_down }, poll)
+    AROUND.sync_scope(
+        Around {
+            watchers,
+            shuts_down,
+        },
+        poll,
+    )
 }
 
 /// Drops something, so that the calls in there know why.
-pub(super) fn shut_down(hooks: Arc<Counts>, drop: impl FnOnce()) {
+pub(super) fn shut_down(watchers: Watchers, drop: impl FnOnce()) {
     let shuts_down = true;
-    AROUND.sync_scope(Around { hooks, shuts_down }, drop);
+    AROUND.sync_scope(
+        Around {
+            watchers,
+            shuts_down,
+        },
+        drop,
+    );
 }

@@ -1,8 +1,8 @@
 //! The body.
 
-use super::{Admission, around, future::shut_down};
+use super::{Admission, Watchers, around, future::shut_down, live::Record};
 use crate::{
-    call::Held,
+    call::{Call, Held},
     error::BoxError,
     observe::{Polled, Signals, pass},
 };
@@ -27,6 +27,8 @@ pin_project! {
         call: Option<Held>,
         // None once the drain does not wait for it any more.
         admission: Option<Admission>,
+        // Around a server's body, which may make calls of its own.
+        watchers: Option<Watchers>,
     }
 }
 
@@ -38,14 +40,22 @@ impl<B: Body> DrainBody<B> {
             inner: Some(inner),
             call,
             admission,
+            watchers: None,
         };
         // A consumer may never poll a body that has nothing in it.
         if body.inner.as_ref().is_some_and(Body::is_end_stream) {
             complete(&mut body.admission);
         } else if let Some(admission) = &mut body.admission {
             // Nor any other.
-            admission.place(body.call.as_deref());
+            admission.place(|| record(body.call.as_deref()));
         }
+        body
+    }
+
+    /// The body of a server's response.
+    pub(super) fn of_server(inner: B, admission: Option<Admission>, watchers: Watchers) -> Self {
+        let mut body = Self::new(inner, None, admission);
+        body.watchers = Some(watchers);
         body
     }
 
@@ -98,6 +108,7 @@ impl<B> DrainBody<B> {
             inner: None,
             call: None,
             admission: None,
+            watchers: None,
         }
     }
 }
@@ -119,7 +130,10 @@ where
         let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let polled = ManuallyDrop::new(inner.as_mut().poll_frame(cx));
+        let polled = ManuallyDrop::new(match this.watchers {
+            None => inner.as_mut().poll_frame(cx),
+            Some(watchers) => around::poll(watchers.clone(), || inner.as_mut().poll_frame(cx)),
+        });
         let usual = match &*polled {
             Poll::Ready(Some(Ok(frame))) => {
                 frame.is_data()
@@ -129,7 +143,7 @@ where
             Poll::Pending => {
                 let call = this.call.as_deref();
                 let shut_down = match this.admission {
-                    Some(admission) => admission.poll_shutdown_of(call, cx),
+                    Some(admission) => admission.poll_shutdown_of(|| record(call), cx),
                     None => Poll::Pending,
                 };
                 if shut_down.is_pending() {
@@ -155,6 +169,10 @@ where
             .as_ref()
             .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
+}
+
+fn record(call: Option<&Call>) -> Option<Record> {
+    call.cloned().map(Record::Call)
 }
 
 fn has_seen_end(call: Option<&Held>) -> bool {
@@ -183,7 +201,7 @@ fn ended_by_shutdown<B, D>(
     };
     match admission {
         // A server's body may have calls of its own in it.
-        Some(admission) => around::shut_down(admission.hooks().clone(), || inner.set(None)),
+        Some(admission) => around::shut_down(around::inside(admission.hooks()), || inner.set(None)),
         None => inner.set(None),
     }
     *call = None;
@@ -199,6 +217,7 @@ impl<B: Default> Default for DrainBody<B> {
             inner: Some(B::default()),
             call: None,
             admission: None,
+            watchers: None,
         }
     }
 }

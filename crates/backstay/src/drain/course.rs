@@ -29,8 +29,8 @@ pub(super) async fn run(shared: &Shared, begun: Begun) -> DrainReport {
     }
     let outcomes = shared.tally.close(all);
     if outcomes.unpolled > 0 {
-        for call in shared.live.calls() {
-            call.shut_down();
+        for record in shared.live.records() {
+            record.shut_down();
         }
     }
     let _ = timeout(left(cut_at, settings.hooks), shared.hooks.idle()).await;

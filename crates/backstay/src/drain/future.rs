@@ -1,6 +1,6 @@
 //! The future.
 
-use super::{Admission, DrainBody};
+use super::{Admission, DrainBody, live::Record};
 use crate::{
     call::{Call, Held, Over},
     error::{BoxError, Cancellation, Error},
@@ -32,7 +32,9 @@ pin_project! {
 // === impl DrainFuture ===
 
 impl<F> DrainFuture<F> {
-    pub(super) fn new(inner: F, call: Held, admission: Admission) -> Self {
+    pub(super) fn new(inner: F, call: Held, mut admission: Admission) -> Self {
+        // It may never be polled.
+        admission.place(|| Some(Record::Call(Call::clone(&call))));
         Self {
             inner: Some(inner),
             call: Some(call),
@@ -92,7 +94,7 @@ where
                     }
                 });
             }
-            ready!(admission.poll_shutdown_of(this.call.as_deref(), cx));
+            ready!(admission.poll_shutdown(cx));
         }
         let error = this.call.as_deref().map(shut_down);
         this.inner.set(None);

@@ -8,6 +8,7 @@ use crate::{
     call::Labels,
     cancel::{Counts, HookCounts},
     error::Error,
+    scope::Scope,
 };
 use std::{
     fmt,
@@ -150,7 +151,21 @@ impl Drain {
         Tracked::new(future, self.admit())
     }
 
-    pub(super) fn admit_with(&self, labels: impl FnOnce() -> Labels) -> Result<Admission, Error> {
+    /// A scope of this name that the drain waits for: admitted when it is [run](Scope::run), and left with
+    /// [`Cancellation::Shutdown`](crate::error::Cancellation::Shutdown) when the grace period is over. Its
+    /// cleanups, and the hooks of calls made in it, in its tasks too, are waited for and counted as hooks.
+    ///
+    /// Once the drain has begun its block is not entered, and it is left at once with
+    /// [`ErrorKind::Draining`](crate::ErrorKind::Draining); what was [deferred](Scope::defer) runs.
+    pub fn scope(&self, name: impl Into<Arc<str>>) -> Scope {
+        Scope::new(name).under(self.clone())
+    }
+
+    pub(crate) fn hooks(&self) -> &Arc<Counts> {
+        &self.shared.hooks
+    }
+
+    pub(crate) fn admit_with(&self, labels: impl FnOnce() -> Labels) -> Result<Admission, Error> {
         Admission::new(&self.shared).ok_or_else(|| {
             self.shared.refused.fetch_add(1, Relaxed);
             Admission::refused(labels())
@@ -202,7 +217,7 @@ impl Drain {
         self.shared.gate.is_closed()
     }
 
-    /// How many calls, bodies and tracked futures are under way.
+    /// How many calls, bodies, scopes and tracked futures are under way.
     pub fn in_flight(&self) -> usize {
         self.shared.gate.inside()
     }

@@ -1,6 +1,6 @@
 //! The list of those who wait, so that a drain can reach them.
 
-use crate::call::Call;
+use crate::{call::Call, scope::Core};
 use parking_lot::Mutex;
 use slab::Slab;
 use std::{fmt, sync::Arc, task::Waker};
@@ -13,8 +13,15 @@ pub(super) struct Live([Mutex<Slab<Arc<Entry>>>; PARTS]);
 
 /// One of them.
 pub(super) struct Entry {
-    call: Option<Call>,
+    record: Option<Record>,
     waker: Mutex<Option<Waker>>,
+}
+
+/// What is known of something under way besides its task.
+#[derive(Clone)]
+pub(crate) enum Record {
+    Call(Call),
+    Scope(Arc<Core>),
 }
 
 /// A place in the list, until it is given back.
@@ -29,9 +36,9 @@ const PARTS: usize = 16;
 // === impl Live ===
 
 impl Live {
-    pub(super) fn insert(&self, call: Option<&Call>) -> Place {
+    pub(super) fn insert(&self, record: Option<Record>) -> Place {
         let entry = Arc::new(Entry {
-            call: call.cloned(),
+            record,
             waker: Mutex::new(None),
         });
         // By address: no counter that all calls would share.
@@ -58,20 +65,32 @@ impl Live {
         }
     }
 
-    /// The calls that have not ended.
-    pub(super) fn calls(&self) -> Vec<Call> {
-        let mut calls = Vec::new();
+    /// The records of what has not ended.
+    pub(super) fn records(&self) -> Vec<Record> {
+        let mut records = Vec::new();
         for part in &self.0 {
             let entries = part.lock();
-            calls.extend(entries.iter().filter_map(|(_, entry)| entry.call.clone()));
+            records.extend(entries.iter().filter_map(|(_, entry)| entry.record.clone()));
         }
-        calls
+        records
     }
 }
 
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live").finish_non_exhaustive()
+    }
+}
+
+// === impl Record ===
+
+impl Record {
+    /// Does what can be done where nobody polls: runs the hooks of a call, ends the tasks of a scope.
+    pub(super) fn shut_down(&self) {
+        match self {
+            Self::Call(call) => call.shut_down(),
+            Self::Scope(scope) => scope.shut_down(),
+        }
     }
 }
 

@@ -40,8 +40,9 @@
 //! # What it covers
 //!
 //! Whatever a [`Drain`] is given: calls of services ([`Drain::layer`]) with their response bodies, requests
-//! to a server ([`Drain::server_layer`], which answers 503 with `Retry-After`), futures of any kind
-//! ([`Drain::track`]), and what holds an [`Admission`]. One drain serves any number of them, and they
+//! to a server ([`Drain::server_layer`], which answers 503 with `Retry-After`), [scopes](crate::Scope) with
+//! their tasks and cleanups ([`Drain::scope`]), futures of any kind ([`Drain::track`]), and what holds an
+//! [`Admission`]. One drain serves any number of them, and they
 //! may come and go before it begins.
 //!
 //! It begins with [`start`](Drain::start) or [`shutdown`](Drain::shutdown), from as many tasks as like to,
@@ -54,9 +55,9 @@
 //!    [`Cancellation::Shutdown`](crate::error::Cancellation::Shutdown); its hooks are told
 //!    [`Why::Shutdown`](crate::cancel::Why::Shutdown);
 //! 4. what nobody has polled within 250 ms after that (or half the time for hooks, if that is less)
-//!    counts as `unpolled`, and its hooks are run from the call's record. They do not run again when it is
-//!    polled or dropped later;
-//! 5. hooks are waited for, within a [bound](Drain::hook_wait) that includes step 4;
+//!    counts as `unpolled`. The hooks of a call are run then from its record, and do not run again when it
+//!    is polled or dropped later; of a scope the tasks are ended;
+//! 5. hooks and cleanups are waited for, within a [bound](Drain::hook_wait) that includes step 4;
 //! 6. the [`DrainReport`] says what became of everything.
 //!
 //! So it is over within grace period and hook bound. It is over at once when nothing is left to wait for.
@@ -64,12 +65,15 @@
 //! # What it does not cover
 //!
 //! A body that nobody polls keeps its upstream until it is dropped: a drain can run its hooks, and not
-//! drop it. The attempt under way is still `Running` in the trail that such a hook gets. A future that
-//! was never polled has sent nothing: it counts as `unpolled`, and its hooks run when it is polled or
-//! dropped. A drain cannot be undone.
+//! drop it. The attempt under way is still `Running` in the trail that such a hook gets. A scope, a
+//! tracked future or a request that nobody polls keeps what is in it: cleanups, and hooks of calls in there,
+//! run when it is polled or dropped, because its code may still use what they take away. A drain cannot
+//! be undone.
 //!
 //! Hooks of a cancel layer are known to a drain if its layer is outside of theirs, or if the call was made
-//! inside of a tracked future or a request of the server layer; not in a task that was spawned from there.
+//! inside of a scope, a tracked future or a request of the server layer. Tasks of scopes and members of
+//! groups that were begun in there belong to it; a plain `tokio::spawn` does not. Of drains inside of each
+//! other each waits for all that is inside of it.
 //!
 //! # Cost and order
 //!
@@ -77,8 +81,7 @@
 //! them. No task for a call, and one for the whole drain once it has begun. A call costs two additions to
 //! one atomic word that all calls of the drain share, and four allocations with one cancel layer inside
 //! (`backstay-bench allocations`): the list of drains and the list of hooks in its record, the word that
-//! makes a hook exactly once, and a place in the drain's list. That place is made when the call is pending
-//! for the first time, or has a body to hand out; the list is in 16 parts, each behind a lock that is held
+//! makes a hook exactly once, and a place in the drain's list; the list is in 16 parts, each behind a lock that is held
 //! for one insertion or removal. A frame costs one atomic load.
 //!
 //! `poll_ready` is the inner service's; once the drain has begun it is ready, so that a caller who
@@ -114,4 +117,7 @@ pub use self::{
     tracked::Tracked,
 };
 
-pub(crate) use self::around::{around, shuts_down};
+pub(crate) use self::{
+    around::{Watchers, around, shuts_down},
+    live::Record,
+};

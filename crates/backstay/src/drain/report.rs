@@ -9,7 +9,7 @@ use tokio::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainReport {
-    /// Calls (futures and bodies), requests and tracked futures under way when it began.
+    /// Calls (futures and bodies), requests, scopes and tracked futures under way when it began.
     pub in_flight: usize,
     /// How many came afterwards, and were refused.
     pub refused: usize,
@@ -19,10 +19,11 @@ pub struct DrainReport {
     pub failed: usize,
     /// They were cancelled: by the end of the grace period, by their token, or dropped by their caller.
     pub cancelled: usize,
-    /// Nobody polled them when the grace period was over. Their hooks were run from the record; what is
-    /// inside lives until they are dropped.
+    /// Nobody polled them when the grace period was over. The hooks of calls were run from their records; what
+    /// is inside lives until they are dropped.
     pub unpolled: usize,
-    /// The hooks of all calls under it, those that were running when it began included.
+    /// The hooks of all calls under it and the cleanups of its scopes, those that were running when it began
+    /// included. A scope whose tasks do not end is one more that is running.
     pub hooks: HookCounts,
     /// The grace period was cut short.
     pub hurried: bool,

@@ -1,6 +1,6 @@
 //! The same for a service that answers requests: it says 503 instead of failing.
 
-use super::{Admission, Drain, DrainBody, around};
+use super::{Admission, Drain, DrainBody, Watchers, around};
 use crate::error::BoxError;
 use http::{
     HeaderValue, Request, Response, StatusCode, Version,
@@ -42,6 +42,8 @@ pin_project! {
         #[pin]
         inner: Option<F>,
         admission: Option<Admission>,
+        // Those around at the first poll, and this one.
+        watchers: Option<Watchers>,
         refusal: Refusal,
     }
 }
@@ -110,6 +112,7 @@ where
         ServerFuture {
             inner: admission.is_some().then(|| self.inner.call(request)),
             admission,
+            watchers: None,
             refusal,
         }
     }
@@ -132,13 +135,17 @@ where
         else {
             return Poll::Ready(Ok(this.refusal.response()));
         };
+        let hooks = admission.hooks();
+        let watchers = this.watchers.get_or_insert_with(|| around::inside(hooks));
         if !admission.is_shut_down() {
-            let hooks = admission.hooks().clone();
-            if let Poll::Ready(result) = around::poll(hooks, || inner.poll(cx)) {
+            if let Poll::Ready(result) = around::poll(watchers.clone(), || inner.poll(cx)) {
                 this.inner.set(None);
                 let admission = this.admission.take();
                 return Poll::Ready(match result {
-                    Ok(response) => Ok(response.map(|body| DrainBody::new(body, None, admission))),
+                    Ok(response) => {
+                        let watchers = watchers.clone();
+                        Ok(response.map(|body| DrainBody::of_server(body, admission, watchers)))
+                    }
                     Err(error) => {
                         if let Some(admission) = admission {
                             admission.has_failed();
@@ -149,8 +156,7 @@ where
             }
             ready!(admission.poll_shutdown(cx));
         }
-        let hooks = admission.hooks().clone();
-        around::shut_down(hooks, || this.inner.set(None));
+        around::shut_down(watchers.clone(), || this.inner.set(None));
         // Dropped, it counts as cancelled.
         *this.admission = None;
         Poll::Ready(Ok(this.refusal.response()))

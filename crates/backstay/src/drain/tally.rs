@@ -59,8 +59,10 @@ impl Tally {
     /// Takes the rest for unpolled. Whoever ends later is not counted again.
     pub(super) fn close(&self, all: usize) -> Outcomes {
         let mut outcomes = self.outcomes.lock();
-        outcomes.closed = true;
-        outcomes.unpolled = all.saturating_sub(outcomes.ended());
+        if !outcomes.closed {
+            outcomes.closed = true;
+            outcomes.unpolled = all.saturating_sub(outcomes.ended());
+        }
         *outcomes
     }
 }

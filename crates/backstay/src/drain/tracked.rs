@@ -1,6 +1,6 @@
 //! A future of the user's under a drain.
 
-use super::{Admission, around};
+use super::{Admission, Watchers, around};
 use crate::error::Error;
 use pin_project_lite::pin_project;
 use std::{
@@ -18,6 +18,8 @@ pin_project! {
         #[pin]
         inner: Option<F>,
         admission: Option<Result<Admission, Error>>,
+        // Those around at the first poll, and this one.
+        watchers: Option<Watchers>,
     }
 }
 
@@ -28,6 +30,7 @@ impl<F> Tracked<F> {
         Self {
             inner: Some(inner),
             admission: Some(admission),
+            watchers: None,
         }
     }
 }
@@ -49,9 +52,10 @@ impl<F: Future> Future for Tracked<F> {
             // Polled again after its end, which no future must be.
             return Poll::Pending;
         };
+        let hooks = admission.hooks();
+        let watchers = this.watchers.get_or_insert_with(|| around::inside(hooks));
         if !admission.is_shut_down() {
-            let hooks = admission.hooks().clone();
-            if let Poll::Ready(output) = around::poll(hooks, || inner.poll(cx)) {
+            if let Poll::Ready(output) = around::poll(watchers.clone(), || inner.poll(cx)) {
                 this.inner.set(None);
                 if let Some(Ok(admission)) = this.admission.take() {
                     admission.complete();
@@ -61,8 +65,7 @@ impl<F: Future> Future for Tracked<F> {
             ready!(admission.poll_shutdown(cx));
         }
         let error = admission.error();
-        let hooks = admission.hooks().clone();
-        around::shut_down(hooks, || this.inner.set(None));
+        around::shut_down(watchers.clone(), || this.inner.set(None));
         *this.admission = None;
         Poll::Ready(Err(error))
     }

@@ -29,7 +29,7 @@ pub enum ErrorKind {
     Transport,
     /// The request cannot be sent as it is, and was not.
     Request(RequestProblem),
-    /// A task of a scope or a member of a group panicked.
+    /// A task of a scope, a member of a group or an item of a batch panicked.
     Panicked,
     /// Code in a scope, task or group failed with an error of its own; `source()` has it.
     Failed,

@@ -112,7 +112,7 @@ impl Error {
         self.0.kind == ErrorKind::Deadline
     }
 
-    /// Whether a task of a scope or a member of a group panicked.
+    /// Whether a task of a scope, a member of a group or an item of a batch panicked.
     pub fn is_panic(&self) -> bool {
         self.0.kind == ErrorKind::Panicked
     }

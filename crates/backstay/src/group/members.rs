@@ -4,10 +4,10 @@ use super::{Failure, First, GroupError, Settled, Success};
 use crate::{
     ambient::Ambient,
     call::Labels,
-    cancel::Why,
+    cancel::{Counts, Why},
     deadline::Deadline,
     error::{BoxError, Cancellation, Error, ErrorKind},
-    scope::{Begin, Core, Counts, CutOff, DEFAULT_LIMIT, Inside},
+    scope::{Begin, Core, CutOff, DEFAULT_LIMIT, Inside},
 };
 use std::{fmt, future::Future, sync::Arc};
 use tokio::{
@@ -81,6 +81,7 @@ impl<T: Send + 'static> Group<T> {
             counts: Arc::new(Counts::default()),
             runtime: runtime.clone(),
             cleanups: Vec::new(),
+            drain: None,
         };
         let core = Core::begin(begin, Some(&self.around));
         let index = self.members.len();
@@ -271,7 +272,7 @@ impl<T: Send + 'static> Default for Group<T> {
 
 impl<T> Drop for Group<T> {
     fn drop(&mut self) {
-        self.cut_off_running(Why::Dropped);
+        self.cut_off_running(Why::dropped());
     }
 }
 

@@ -2,18 +2,20 @@
 
 use super::{
     Cleanups, Left, Run, ScopeHandle,
-    cleanup::{Cleanup, Counts, DEFAULT_LIMIT},
+    cleanup::{Cleanup, DEFAULT_LIMIT},
     core::{Begin, Core},
     exit::Exit,
-    source::{CancelSource, Sources},
+    tokens::Tokens,
 };
 use crate::{
     ambient::Ambient,
     call::Labels,
+    cancel::Counts,
     deadline::Deadline,
-    error::{BoxError, BuildError, Cancellation},
+    drain::{Admission, Drain},
+    error::{BoxError, BuildError, Error},
 };
-use std::{any::Any, borrow::Cow, fmt, future::Future, sync::Arc};
+use std::{borrow::Cow, fmt, future::Future, sync::Arc};
 use tokio::{
     runtime::Handle,
     time::{Duration, Instant},
@@ -29,14 +31,11 @@ pub struct Scope {
     budget: Duration,
     deadline: Deadline,
     limit: Duration,
-    sources: Vec<CancelSource>,
+    tokens: Vec<CancellationToken>,
     cleanups: Vec<Cleanup>,
     counts: Arc<Counts>,
-    admission: Option<Admission>,
+    drain: Option<Drain>,
 }
-
-/// What lets a scope run; it is let go when the scope has been left.
-pub(super) type Admission = Box<dyn Any + Send + Sync>;
 
 // === impl Scope ===
 
@@ -51,10 +50,10 @@ impl Scope {
             budget: Duration::MAX,
             deadline: Deadline::NEVER,
             limit: DEFAULT_LIMIT,
-            sources: Vec::new(),
+            tokens: Vec::new(),
             cleanups: Vec::new(),
             counts: Arc::default(),
-            admission: None,
+            drain: None,
         }
     }
 
@@ -84,11 +83,9 @@ impl Scope {
     }
 
     /// A token that cancels it. There may be more than one.
-    pub fn token(self, token: CancellationToken) -> Self {
-        self.cancelled_by(CancelSource {
-            token,
-            reason: Cancellation::Token,
-        })
+    pub fn token(mut self, token: CancellationToken) -> Self {
+        self.tokens.push(token);
+        self
     }
 
     /// A cleanup for a scope that is cut off: dropped, cancelled, or past its deadline. Not for one whose
@@ -153,20 +150,15 @@ impl Scope {
         Run::new(self.prepare(), block)
     }
 
-    /// What else can cancel it, and how that is called: a drain's grace, for one.
-    pub(crate) fn cancelled_by(mut self, source: CancelSource) -> Self {
-        self.sources.push(source);
-        self
-    }
-
-    /// Keeps an admission until the scope has been left, cleanups included.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a drain admits scopes"))]
-    pub(crate) fn admitted_by(mut self, admission: impl Any + Send + Sync) -> Self {
-        self.admission = Some(Box::new(admission));
+    /// Under a drain, which admits it when it is run.
+    pub(crate) fn under(mut self, drain: Drain) -> Self {
+        self.drain = Some(drain);
         self
     }
 
     fn prepare(self) -> Prepared {
+        let admission = self.drain.as_ref();
+        let admission = admission.map(|drain| drain.admit_with(|| self.labels.clone()));
         let started = Instant::now();
         let budget = Deadline::from_option(started.checked_add(self.budget));
         Prepared {
@@ -179,9 +171,10 @@ impl Scope {
                 counts: self.counts,
                 runtime: Handle::try_current().ok(),
                 cleanups: self.cleanups,
+                drain: self.drain.map(|drain| drain.hooks().clone()),
             },
-            sources: self.sources,
-            admission: self.admission,
+            tokens: self.tokens,
+            admission,
         }
     }
 }
@@ -200,65 +193,40 @@ impl fmt::Debug for Scope {
 /// A scope whose budget counts, and whose future has not been polled.
 pub(super) struct Prepared {
     begin: Begin,
-    sources: Vec<CancelSource>,
-    admission: Option<Admission>,
+    tokens: Vec<CancellationToken>,
+    admission: Option<Result<Admission, Error>>,
 }
 
 // === impl Prepared ===
 
 impl Prepared {
-    /// Begins inside of the code around.
-    pub(super) fn begin(mut self) -> (Exit, Sources) {
+    /// Begins inside of the code around; an error if it was not admitted.
+    pub(super) fn begin(mut self) -> (Exit, Tokens, Option<Error>) {
         // Rather the runtime that polls it than the one it was made on.
         if let Ok(runtime) = Handle::try_current() {
             self.begin.runtime = Some(runtime);
         }
-        let around = Ambient::with(Ambient::clone);
-        let core = Core::begin(self.begin, around.as_ref());
-        let sources = Sources::new(core.token(), self.sources);
-        let around = around.and_then(|around| Some(around.scope?.hold()));
-        (Exit::new(core, around, self.admission), sources)
+        let (admission, refused) = match self.admission.take() {
+            Some(Ok(admission)) => (Some(admission), None),
+            Some(Err(refused)) => (None, Some(refused)),
+            None => (None, None),
+        };
+        let tokens = std::mem::take(&mut self.tokens);
+        let exit = self.exit(admission);
+        let tokens = Tokens::new(exit.core().token(), tokens);
+        (exit, tokens, refused)
     }
 
     /// Begins although nobody will run it, so that its cleanups do.
-    pub(super) fn begin_unpolled(self) -> Exit {
-        Exit::new(Core::begin(self.begin, None), None, self.admission)
+    pub(super) fn begin_unpolled(mut self) -> Exit {
+        let admission = self.admission.take().and_then(Result::ok);
+        self.exit(admission)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{cancel::Why, error::ErrorKind};
-    use parking_lot::Mutex;
-    use std::future::pending;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_drain_ends_it_as_a_shutdown_and_gets_its_admission_back_after_the_cleanups() {
-        let grace_is_over = CancellationToken::new();
-        let admission = Arc::new(());
-        let left = Arc::new(Mutex::new(None));
-        let (admitted, told) = (Arc::downgrade(&admission), left.clone());
-        let run = Scope::new("answer")
-            .cancelled_by(CancelSource {
-                token: grace_is_over.clone(),
-                reason: Cancellation::Shutdown,
-            })
-            .admitted_by(admission)
-            .on_cancel(move |left| async move {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                *told.lock() = Some((left.why, admitted.upgrade().is_some()));
-            })
-            .run(|_| pending::<Result<(), BoxError>>());
-        let run = tokio::spawn(run);
-        tokio::task::yield_now().await;
-        grace_is_over.cancel();
-        let error = run.await.unwrap().unwrap_err();
-        assert_eq!(
-            error.kind(),
-            ErrorKind::Cancelled(Cancellation::Shutdown),
-            "{error}"
-        );
-        assert_eq!(*left.lock(), Some((Why::Shutdown, true)));
+    fn exit(self, admission: Option<Admission>) -> Exit {
+        let around = Ambient::with(Ambient::clone);
+        let core = Core::begin(self.begin, around.as_ref());
+        let around = around.and_then(|around| Some(around.scope?.hold()));
+        Exit::new(core, around, admission)
     }
 }

@@ -1,23 +1,25 @@
 //! Cleanups: running them, counting them, waiting for them.
 
-use super::{caught::Caught, core::Core};
-use crate::{ambient::Ambient, call::Labels, cancel::Why, deadline::Deadline};
+use super::core::Core;
+use crate::{
+    ambient::Ambient,
+    call::Labels,
+    cancel::{Counts, HookCounts, Running, Settled, Why},
+    caught::Caught,
+    deadline::Deadline,
+};
 use std::{
     fmt,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
 };
 use tokio::{
     runtime::Handle,
     task::JoinHandle,
     time::{Duration, timeout},
 };
-use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 /// The end of a scope, as its cleanups are told.
 #[derive(Clone, Debug)]
@@ -40,21 +42,14 @@ pub struct Left {
 #[derive(Clone)]
 pub struct Cleanups(pub(super) Arc<Counts>);
 
-/// Outlives the scope while cleanups run.
-pub(crate) struct Counts {
-    running: TaskTracker,
-    finished: AtomicUsize,
-    timed_out: AtomicUsize,
-    panicked: AtomicUsize,
-    lost: AtomicUsize,
-}
-
 type Hook = Box<dyn FnOnce(Left) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// One cleanup that waits for the end.
 pub(crate) struct Cleanup {
     hook: Hook,
     only_when_cut_off: bool,
+    /// Counted as running from when the scope has ended.
+    running: Option<Running>,
 }
 
 /// How long a cleanup may run, unless the scope says otherwise.
@@ -63,69 +58,47 @@ pub(crate) const DEFAULT_LIMIT: Duration = Duration::from_secs(5);
 // === impl Cleanups ===
 
 impl Cleanups {
+    /// What became of them. `running` has one more while tasks that were cut off are waited for.
+    pub fn counts(&self) -> HookCounts {
+        self.0.read()
+    }
+
     /// Whether some run now, or are about to.
     pub fn are_running(&self) -> bool {
-        !self.0.running.is_empty()
+        self.counts().running > 0
     }
 
     /// Those that came to their end.
     pub fn finished(&self) -> usize {
-        self.0.finished.load(Relaxed)
+        self.counts().finished
     }
 
     /// Those that were ended by their time limit.
     pub fn timed_out(&self) -> usize {
-        self.0.timed_out.load(Relaxed)
+        self.counts().timed_out
     }
 
     /// Those that panicked.
     pub fn panicked(&self) -> usize {
-        self.0.panicked.load(Relaxed)
+        self.counts().panicked
     }
 
     /// Those that could not run, or not to their end, because their runtime was gone.
     pub fn lost(&self) -> usize {
-        self.0.lost.load(Relaxed)
+        self.counts().lost
     }
 
     /// Waits until none runs, for so long at most. False when some still do.
     pub async fn wait(&self, most: Duration) -> bool {
-        timeout(most, self.0.running.wait()).await.is_ok()
+        timeout(most, self.0.idle()).await.is_ok()
     }
 }
 
 impl fmt::Debug for Cleanups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cleanups")
-            .field("are_running", &self.are_running())
-            .field("finished", &self.finished())
-            .field("timed_out", &self.timed_out())
-            .field("panicked", &self.panicked())
-            .field("lost", &self.lost())
+            .field("counts", &self.counts())
             .finish()
-    }
-}
-
-// === impl Counts ===
-
-impl Counts {
-    pub(super) fn running(&self) -> TaskTrackerToken {
-        self.running.token()
-    }
-}
-
-impl Default for Counts {
-    fn default() -> Self {
-        let running = TaskTracker::new();
-        // Nothing is refused by that: it lets waiting end once there are none.
-        running.close();
-        Self {
-            running,
-            finished: AtomicUsize::new(0),
-            timed_out: AtomicUsize::new(0),
-            panicked: AtomicUsize::new(0),
-            lost: AtomicUsize::new(0),
-        }
     }
 }
 
@@ -141,7 +114,13 @@ impl Cleanup {
             // The user's code is entered in the task, also where it makes the future.
             hook: Box::new(move |left| Box::pin(async move { hook(left).await })),
             only_when_cut_off,
+            running: None,
         }
+    }
+
+    /// It will run, and is waited for.
+    pub(super) fn becomes_due(&mut self, core: &Core) {
+        self.running.get_or_insert_with(|| core.running());
     }
 
     /// Whether it is for a scope that ends like this.
@@ -150,8 +129,13 @@ impl Cleanup {
     }
 
     /// Runs it, shielded from what ended the scope: it has the labels, and its own limit for a deadline.
-    pub(super) async fn run(self, core: &Core, why: Why) {
-        let mut unsettled = Unsettled { core, lost: true };
+    pub(super) async fn run(mut self, core: &Core, why: Why) {
+        let running = self.running.take().unwrap_or_else(|| core.running());
+        let mut entered = Entered {
+            core,
+            running,
+            lost: true,
+        };
         let limit = core.limit;
         let ambient = Ambient {
             deadline: Deadline::after(limit),
@@ -164,21 +148,21 @@ impl Cleanup {
             labels: core.labels().clone(),
             elapsed: core.elapsed(),
         };
-        let run = Caught::new((self.hook)(left), ambient);
+        let run = Caught::inside((self.hook)(left), ambient);
         let scope = &**core.name();
-        let counter = match timeout(limit, run).await {
-            Ok(Ok(())) => &core.counts.finished,
+        let how = match timeout(limit, run).await {
+            Ok(Ok(())) => Settled::Finished,
             Ok(Err(_)) => {
                 tracing::error!(scope, "a cleanup panicked");
-                &core.counts.panicked
+                Settled::Panicked
             }
             Err(_) => {
                 tracing::warn!(scope, ?limit, "a cleanup was ended by its time limit");
-                &core.counts.timed_out
+                Settled::TimedOut
             }
         };
-        counter.fetch_add(1, Relaxed);
-        unsettled.lost = false;
+        entered.lost = false;
+        entered.running.settle(how);
     }
 
     /// Lets go of one that is not to run. This may be a drop during a panic: a second one would abort.
@@ -189,19 +173,18 @@ impl Cleanup {
     }
 
     /// It can no longer run.
-    pub(super) fn lose(self, core: &Core) {
-        lost(core);
+    pub(super) fn lose(mut self, core: &Core) {
+        lost(core, &self.running.take().unwrap_or_else(|| core.running()));
         self.discard();
     }
 
     /// Runs it by itself: the scope has been left already.
-    pub(super) fn run_alone(self, core: Arc<Core>, why: Why) {
-        let running = core.counts.running();
+    pub(super) fn run_alone(mut self, core: Arc<Core>, why: Why) {
+        self.becomes_due(&core);
         let alone = Alone {
             cleanup: Some(self),
             core,
             why,
-            _running: running,
         };
         spawn(alone.core.runtime(), alone.run());
     }
@@ -216,8 +199,8 @@ where
 }
 
 /// Says that a cleanup will not run any more, or not to its end.
-fn lost(core: &Core) {
-    core.counts.lost.fetch_add(1, Relaxed);
+fn lost(core: &Core, running: &Running) {
+    running.settle(Settled::Lost);
     tracing::error!(
         scope = &**core.name(),
         "a cleanup is lost: its runtime is gone"
@@ -225,15 +208,16 @@ fn lost(core: &Core) {
 }
 
 /// A cleanup that has been entered. Dropped before its end, it is lost.
-struct Unsettled<'a> {
+struct Entered<'a> {
     core: &'a Core,
+    running: Running,
     lost: bool,
 }
 
-impl Drop for Unsettled<'_> {
+impl Drop for Entered<'_> {
     fn drop(&mut self) {
         if self.lost {
-            lost(self.core);
+            lost(self.core, &self.running);
         }
     }
 }
@@ -243,7 +227,6 @@ struct Alone {
     cleanup: Option<Cleanup>,
     core: Arc<Core>,
     why: Why,
-    _running: TaskTrackerToken,
 }
 
 impl Alone {

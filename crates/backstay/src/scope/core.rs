@@ -1,14 +1,14 @@
 //! What a scope's future, its handles, its tasks and the calls inside share.
 
-use super::cleanup::{Cleanup, Counts};
+use super::{cleanup::Cleanup, deferred::Deferred};
 use crate::{
     ambient::Ambient,
     call::Labels,
-    cancel::Why,
+    cancel::{Counts, Running, Why},
     deadline::Deadline,
+    drain,
     error::{Error, ErrorKind},
 };
-use parking_lot::Mutex;
 use std::{
     fmt,
     sync::{Arc, OnceLock},
@@ -31,6 +31,8 @@ pub(crate) struct Core {
     /// How long each cleanup may run, and how long leaving waits for tasks.
     pub(super) limit: Duration,
     pub(super) counts: Arc<Counts>,
+    /// The hook counts of the drains that it runs under: of calls inside, and of its cleanups.
+    watchers: Vec<Arc<Counts>>,
     runtime: Option<Handle>,
     parent: Option<Arc<Core>>,
     /// Fires when this scope, or one around it, has ended.
@@ -41,7 +43,7 @@ pub(crate) struct Core {
     panicked: OnceLock<Arc<str>>,
     /// Tasks, and nested scopes until they have been left.
     tasks: TaskTracker,
-    deferred: Mutex<Deferred>,
+    deferred: Deferred<Cleanup>,
 }
 
 /// What a scope is made of.
@@ -54,17 +56,12 @@ pub(crate) struct Begin {
     pub(crate) counts: Arc<Counts>,
     pub(crate) runtime: Option<Handle>,
     pub(crate) cleanups: Vec<Cleanup>,
+    /// The drain that has admitted it.
+    pub(crate) drain: Option<Arc<Counts>>,
 }
 
 /// Keeps a scope, and those around it, from being over.
 pub(crate) struct Hold(#[allow(dead_code)] Vec<TaskTrackerToken>);
-
-/// The cleanups that wait for the end.
-struct Deferred {
-    cleanups: Vec<Cleanup>,
-    /// The last one has run: what comes now runs by itself.
-    closed: bool,
-}
 
 // === impl Core ===
 
@@ -78,6 +75,14 @@ impl Core {
             labels.inherit(&around.labels);
             deadline = deadline.earlier(around.deadline);
         }
+        let mut watchers: Vec<_> = begin.drain.into_iter().collect();
+        let of_parent = parent.iter().flat_map(|parent| &parent.watchers);
+        let around = drain::around();
+        for each in of_parent.chain(around.iter().flat_map(|around| around.iter())) {
+            if !watchers.iter().any(|known| Arc::ptr_eq(known, each)) {
+                watchers.push(each.clone());
+            }
+        }
         let tasks = TaskTracker::new();
         // Nothing is refused by that: it lets waiting end once there are none.
         tasks.close();
@@ -88,6 +93,7 @@ impl Core {
             deadline,
             limit: begin.limit,
             counts: begin.counts,
+            watchers,
             runtime: begin.runtime,
             token: match &parent {
                 Some(parent) => parent.token.child_token(),
@@ -97,10 +103,7 @@ impl Core {
             ended: OnceLock::new(),
             panicked: OnceLock::new(),
             tasks,
-            deferred: Mutex::new(Deferred {
-                cleanups: begin.cleanups,
-                closed: false,
-            }),
+            deferred: Deferred::new(begin.cleanups),
         })
     }
 
@@ -114,6 +117,10 @@ impl Core {
 
     pub(crate) fn deadline(&self) -> Deadline {
         self.deadline
+    }
+
+    pub(crate) fn watchers(&self) -> &[Arc<Counts>] {
+        &self.watchers
     }
 
     pub(crate) fn token(&self) -> &CancellationToken {
@@ -175,6 +182,27 @@ impl Core {
         self.token.cancel();
     }
 
+    /// The drain's grace is over, and nobody polls the block: its tasks can be ended, and the drain waits
+    /// for them and their hooks. Cleanups wait for the block to go, which may use what they give back.
+    pub(crate) fn shut_down(self: &Arc<Self>) {
+        self.end(Why::Shutdown);
+        self.cancel();
+        if let Some(runtime) = self.runtime().filter(|_| !self.tasks.is_empty()) {
+            let (core, ending) = (self.clone(), self.running());
+            runtime.spawn(async move {
+                core.settled().await;
+                drop(ending);
+            });
+        }
+    }
+
+    /// Something of the scope's that it has ended, and its drains, wait for.
+    pub(super) fn running(&self) -> Running {
+        let mut counts = vec![self.counts.clone()];
+        counts.extend_from_slice(&self.watchers);
+        Running::new(counts)
+    }
+
     pub(super) fn task_panicked(&self, name: &Arc<str>) {
         let _ = self.panicked.set(name.clone());
         self.end(Why::Failed(Some(ErrorKind::Panicked)));
@@ -205,12 +233,11 @@ impl Core {
 
     /// Lets something begin inside, unless it is over.
     pub(crate) fn admit(&self) -> Option<Hold> {
-        // Under the lock, so that whoever ends the scope either sees it or is seen by it.
-        let _deferred = self.deferred.lock();
-        match self.cut_off() {
+        // So that whoever ends the scope either sees it or is seen by it.
+        self.deferred.while_it_stays(|| match self.cut_off() {
             Some(_) => None,
             None => Some(self.hold()),
-        }
+        })
     }
 
     pub(crate) fn hold(&self) -> Hold {
@@ -232,41 +259,32 @@ impl Core {
 
     /// Keeps a cleanup for the end; gives it back when that has been.
     pub(super) fn defer(&self, cleanup: Cleanup) -> Result<(), (Cleanup, Why)> {
-        let mut deferred = self.deferred.lock();
-        if deferred.closed {
-            return Err((cleanup, self.end(Why::Complete)));
-        }
-        deferred.cleanups.push(cleanup);
-        Ok(())
+        let kept = self.deferred.keep(cleanup);
+        kept.map_err(|cleanup| (cleanup, self.end(Why::Complete)))
     }
 
     /// The cleanup that is next; with none left, none will be kept any more.
     pub(super) fn next_cleanup(&self) -> Option<Cleanup> {
-        let mut deferred = self.deferred.lock();
-        let next = deferred.cleanups.pop();
-        deferred.closed = next.is_none();
-        next
+        self.deferred.next()
     }
 
-    /// Lets go of the cleanups that are for another end than this.
+    /// Lets go of the cleanups that are for another end than this; the others count from now on.
     pub(super) fn discard_undue(&self, why: Why) {
-        let cleanups = std::mem::take(&mut self.deferred.lock().cleanups);
-        // Outside of the lock: what is dropped is the user's.
-        let (mut due, undue): (Vec<_>, Vec<_>) = cleanups
-            .into_iter()
-            .partition(|cleanup| cleanup.is_due(why));
-        undue.into_iter().for_each(Cleanup::discard);
-        let mut deferred = self.deferred.lock();
-        due.append(&mut deferred.cleanups);
-        deferred.cleanups = due;
+        self.deferred.retain(|cleanups| {
+            let (mut due, undue): (Vec<_>, Vec<_>) = cleanups
+                .into_iter()
+                .partition(|cleanup| cleanup.is_due(why));
+            undue.into_iter().for_each(Cleanup::discard);
+            for cleanup in &mut due {
+                cleanup.becomes_due(self);
+            }
+            due
+        });
     }
 
     /// Whether there is nothing to wait for; then it is closed.
     pub(super) fn close_if_idle(&self) -> bool {
-        let mut deferred = self.deferred.lock();
-        let idle = deferred.cleanups.is_empty() && self.tasks.is_empty();
-        deferred.closed |= idle;
-        idle
+        self.deferred.close_if(|| self.tasks.is_empty())
     }
 }
 

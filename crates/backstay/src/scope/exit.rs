@@ -1,20 +1,25 @@
 //! Leaving a scope: tasks end, then cleanups run.
 
 use super::{
-    builder::Admission,
     cleanup::spawn,
     core::{Core, Hold},
 };
-use crate::cancel::Why;
-use std::sync::Arc;
+use crate::{
+    cancel::{Running, Why},
+    drain::{Admission, Record},
+};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 use tokio::task::JoinHandle;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Owned by the scope's future. Its drop is the end that nobody announced.
 pub(super) struct Exit {
     core: Arc<Core>,
     /// Scopes around are not over before this one has been left.
     around: Option<Hold>,
+    /// A drain waits for the block; for what is left to do then, as it does for hooks.
     admission: Option<Admission>,
     left: bool,
 }
@@ -24,9 +29,9 @@ pub(super) struct Exit {
 struct Leaving {
     core: Arc<Core>,
     why: Why,
+    /// Until cleanups are counted, one by one.
+    tasks_end: Option<Running>,
     _around: Option<Hold>,
-    _admission: Option<Admission>,
-    _running: TaskTrackerToken,
 }
 
 // === impl Exit ===
@@ -45,10 +50,27 @@ impl Exit {
         &self.core
     }
 
+    /// Whether a drain's grace is over.
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.admission.as_ref().is_some_and(Admission::is_shut_down)
+    }
+
+    /// The same; the task is woken then.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.admission {
+            Some(admission) => {
+                let record = || Some(Record::Scope(self.core.clone()));
+                admission.poll_shutdown_of(record, cx)
+            }
+            None => Poll::Pending,
+        }
+    }
+
     /// The future is dropped: says so, unless another end was first.
     pub(super) fn is_dropped(&self) {
         if !self.left {
-            self.core.end(self.core.must_end().unwrap_or(Why::Dropped));
+            self.core
+                .end(self.core.must_end().unwrap_or_else(Why::dropped));
         }
     }
 
@@ -58,19 +80,23 @@ impl Exit {
         if std::mem::replace(&mut self.left, true) {
             return None;
         }
-        let why = self.core.end(Why::Dropped);
+        let why = self.core.end(Why::dropped());
+        // Before the drain is told: it waits for what is to be done yet.
+        let tasks_end = self.core.running();
         self.core.cancel();
         self.core.discard_undue(why);
-        let (around, admission) = (self.around.take(), self.admission.take());
+        let around = self.around.take();
+        if let Some(admission) = self.admission.take() {
+            admission.ended(why);
+        }
         if self.core.close_if_idle() {
             return None;
         }
         let leaving = Leaving {
             core: self.core.clone(),
             why,
+            tasks_end: Some(tasks_end),
             _around: around,
-            _admission: admission,
-            _running: self.core.counts.running(),
         };
         spawn(self.core.runtime(), leaving.run())
     }
@@ -86,15 +112,17 @@ impl Drop for Exit {
 // === impl Leaving ===
 
 impl Leaving {
-    async fn run(self) {
-        let Self { core, why, .. } = &self;
-        if !core.settled().await {
-            let scope = &**core.name();
-            tracing::error!(scope, limit = ?core.limit, "tasks of a scope do not end");
+    async fn run(mut self) {
+        if !self.core.settled().await {
+            let scope = &**self.core.name();
+            tracing::error!(scope, limit = ?self.core.limit, "tasks of a scope do not end");
         }
-        while let Some(cleanup) = core.next_cleanup() {
-            if cleanup.is_due(*why) {
-                cleanup.run(core, *why).await;
+        // Tasks may have given some on their way out.
+        self.core.discard_undue(self.why);
+        self.tasks_end = None;
+        while let Some(cleanup) = self.core.next_cleanup() {
+            if cleanup.is_due(self.why) {
+                cleanup.run(&self.core, self.why).await;
             }
         }
     }

@@ -39,8 +39,8 @@
 //! shrink, labels merge, and the end of a scope is the end of those in it.
 //!
 //! **Leaving.** A scope is left when its block comes to a value or an error, when the block or a task
-//! panics, when a token fires, when the deadline passes, when a scope around ends, and when its future is
-//! dropped. Each time the same happens, in this order: what ended it is written down; the block is dropped;
+//! panics, when a token fires, when the deadline passes, when a scope around ends, when the grace of the
+//! [drain](crate::drain::Drain::scope) that admitted it is over, and when its future is dropped. Each time the same happens, in this order: what ended it is written down; the block is dropped;
 //! its tasks are cut off, and waited for with the scopes inside of them; its cleanups run, the last one
 //! first. Then `run` returns, and a panic of the block goes on.
 //!
@@ -76,7 +76,7 @@
 //! # On drop
 //!
 //! The block is dropped with the scope's future, and the rest happens in a task on its runtime. The same
-//! goes for a future that was never polled: its cleanups run.
+//! goes for a future that was never polled: its cleanups run. A scope that it is dropped in waits for them.
 //!
 //! # Cost
 //!
@@ -84,14 +84,14 @@
 //! scope pay for one look at a task-local; those inside for a token's waiter, once something is waited for.
 
 mod builder;
-mod caught;
 mod cleanup;
 mod core;
+mod deferred;
 mod exit;
 mod handle;
 mod run;
-mod source;
 mod task;
+mod tokens;
 
 pub use self::{
     builder::Scope,
@@ -102,7 +102,7 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    cleanup::{Counts, DEFAULT_LIMIT},
+    cleanup::DEFAULT_LIMIT,
     core::{Begin, Core},
     task::{CutOff, Inside},
 };

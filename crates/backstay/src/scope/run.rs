@@ -1,15 +1,10 @@
 //! The future of a scope.
 
-use super::{
-    ScopeHandle,
-    builder::Prepared,
-    caught::{Caught, Payload, caught},
-    exit::Exit,
-    source::Sources,
-};
+use super::{ScopeHandle, builder::Prepared, exit::Exit, tokens::Tokens};
 use crate::{
     alarm::Alarm,
     cancel::Why,
+    caught::{Caught, Payload, caught},
     error::{BoxError, Error, ErrorKind},
 };
 use pin_project_lite::pin_project;
@@ -63,7 +58,7 @@ enum Stage<F, T> {
 /// What surrounds the block.
 struct Running {
     exit: Exit,
-    sources: Sources,
+    tokens: Tokens,
     alarm: Alarm,
 }
 
@@ -100,13 +95,17 @@ where
                     let Some((prepared, block)) = prepared.take() else {
                         return Poll::Pending;
                     };
-                    let (exit, sources) = prepared.begin();
+                    let (exit, tokens, refused) = prepared.begin();
                     let mut running = Running {
                         exit,
-                        sources,
+                        tokens,
                         alarm: Alarm::default(),
                     };
-                    *this.stage = match running.enter(cx, block) {
+                    let entered = match refused {
+                        Some(refused) => Err(running.failed(refused.into())),
+                        None => running.enter(cx, block),
+                    };
+                    *this.stage = match entered {
                         Ok(block) => {
                             this.block.set(Some(block));
                             Stage::Block(running)
@@ -205,8 +204,8 @@ impl Running {
             return Err(self.cut_off(Why::Deadline));
         }
         let ambient = core.ambient();
-        match caught(&ambient, || block(ScopeHandle::new(core.clone()))) {
-            Ok(block) => Ok(Caught::new(block, ambient)),
+        match caught(Some(&ambient), || block(ScopeHandle::new(core.clone()))) {
+            Ok(block) => Ok(Caught::inside(block, ambient)),
             Err(payload) => Err(self.panicked(payload)),
         }
     }
@@ -241,10 +240,11 @@ impl Running {
         Poll::Ready(self.cut_off(Why::Deadline))
     }
 
-    /// Whether a scope around has ended, or a task of this one panicked.
+    /// Whether a scope around has ended, a drain's grace is over, or a task of this one panicked.
     fn over<T>(&self) -> Option<Outcome<T>> {
         let core = self.exit.core();
-        let why = core.must_end()?;
+        let shut_down = || self.exit.is_shut_down().then_some(Why::Shutdown);
+        let why = core.must_end().or_else(shut_down)?;
         Some(match core.panic() {
             Some(error) => Outcome::Error(error),
             None => self.cut_off(why),
@@ -252,8 +252,11 @@ impl Running {
     }
 
     fn poll_outside<T>(&mut self, cx: &mut Context<'_>) -> Poll<Outcome<T>> {
-        let reason = ready!(self.sources.poll(cx));
-        Poll::Ready(self.cut_off(Why::cancelled(reason)))
+        if self.tokens.poll(cx).is_ready() {
+            return Poll::Ready(self.cut_off(Why::Token));
+        }
+        ready!(self.exit.poll_shutdown(cx));
+        Poll::Ready(self.cut_off(Why::Shutdown))
     }
 
     fn cut_off<T>(&self, why: Why) -> Outcome<T> {

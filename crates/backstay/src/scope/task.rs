@@ -1,12 +1,10 @@
 //! Tasks of a scope.
 
-use super::{
-    caught::{Caught, Payload},
-    core::Core,
-};
+use super::core::Core;
 use crate::{
     ambient::Ambient,
     cancel::Why,
+    caught::{Caught, Payload},
     error::{BoxError, Error, ErrorKind},
 };
 use pin_project_lite::pin_project;
@@ -173,7 +171,7 @@ impl<F> Inside<F> {
         ambient: Ambient,
     ) -> Self {
         Self {
-            inner: Caught::new(inner, ambient),
+            inner: Caught::inside(inner, ambient),
             wait: token.cancelled_owned(),
             core,
         }

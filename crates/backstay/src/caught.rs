@@ -1,4 +1,4 @@
-//! The user's code, under its ambient context and out of reach of the rest when it panics.
+//! The user's code, out of reach of the rest when it panics.
 
 use crate::ambient::Ambient;
 use pin_project_lite::pin_project;
@@ -18,30 +18,41 @@ pin_project! {
     pub(crate) struct Caught<F> {
         #[pin]
         inner: Option<F>,
-        ambient: Ambient,
+        // What is around it, if that is not what is around whoever polls.
+        ambient: Option<Ambient>,
     }
 
     impl<F> PinnedDrop for Caught<F> {
         fn drop(this: Pin<&mut Self>) {
             if this.clear().is_err() {
-                tracing::error!("a future of a scope panicked while it was dropped");
+                tracing::error!("a future panicked while it was dropped");
             }
         }
     }
 }
 
 /// Runs code, and catches its panic.
-pub(crate) fn caught<T>(ambient: &Ambient, run: impl FnOnce() -> T) -> Result<T, Payload> {
-    catch_unwind(AssertUnwindSafe(|| ambient.clone().enter(run)))
+pub(crate) fn caught<T>(ambient: Option<&Ambient>, run: impl FnOnce() -> T) -> Result<T, Payload> {
+    catch_unwind(AssertUnwindSafe(|| match ambient {
+        Some(ambient) => ambient.clone().enter(run),
+        None => run(),
+    }))
 }
 
 // === impl Caught ===
 
 impl<F> Caught<F> {
-    pub(crate) fn new(inner: F, ambient: Ambient) -> Self {
+    pub(crate) fn new(inner: F) -> Self {
         Self {
             inner: Some(inner),
-            ambient,
+            ambient: None,
+        }
+    }
+
+    pub(crate) fn inside(inner: F, ambient: Ambient) -> Self {
+        Self {
+            inner: Some(inner),
+            ambient: Some(ambient),
         }
     }
 
@@ -49,7 +60,7 @@ impl<F> Caught<F> {
     pub(crate) fn clear(self: Pin<&mut Self>) -> Result<(), Payload> {
         let mut this = self.project();
         match *this.inner {
-            Some(_) => caught(this.ambient, || this.inner.set(None)),
+            Some(_) => caught(this.ambient.as_ref(), || this.inner.set(None)),
             None => Ok(()),
         }
     }
@@ -64,7 +75,7 @@ impl<F: Future> Future for Caught<F> {
             // Polled again after its end, which no future must be.
             return Poll::Pending;
         };
-        match caught(this.ambient, || inner.poll(cx)) {
+        match caught(this.ambient.as_ref(), || inner.poll(cx)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(self.clear().map(|()| output)),
             Err(payload) => {
