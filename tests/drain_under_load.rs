@@ -76,7 +76,7 @@ async fn two_hundred_streams() {
         .map(|number| {
             let model = match number {
                 ..ENDING => "ending",
-                ..SILENT => "stalled",
+                ENDING..SILENT => "stalled",
                 _ => "silent",
             };
             let call = service
