@@ -267,7 +267,7 @@ fn number(ended: &Ended) -> usize {
 fn raise_descriptors() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit.clone()).unwrap();
+    setrlimit(Resource::Nofile, limit).unwrap();
     limit.current
 }
 
