@@ -11,6 +11,8 @@ use std::{future::pending, time::Duration};
 async fn sigterm_begins_it_and_sigint_hurries_it() {
     let drain = Drain::new().grace(Duration::MAX);
     drain.on_signals().unwrap();
+    // Asked for twice, a signal still counts once.
+    drain.on_signals().unwrap();
     let stuck = tokio::spawn(drain.track(pending::<()>()));
     kill_process(getpid(), Signal::TERM).unwrap();
     within(drain.started()).await;

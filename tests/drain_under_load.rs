@@ -75,8 +75,8 @@ async fn two_hundred_streams() {
     let callers: Vec<_> = (0..STREAMS)
         .map(|number| {
             let model = match number {
-                _ if number < ENDING => "ending",
-                _ if number < SILENT => "stalled",
+                ..ENDING => "ending",
+                ENDING..SILENT => "stalled",
                 _ => "silent",
             };
             let call = service

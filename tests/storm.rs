@@ -228,8 +228,8 @@ const HANGING: [&str; 3] = ["silent", "stalled", "endless"];
 const ENDING: [&str; 3] = ["quick", "broken", "cut"];
 /// What the calls ask for once the place is full.
 const MIXED: [&str; 16] = [
-    "quick", "quick", "quick", "quick", "quick", "quick", "cut", "cut", "cut", "cut", "cut", "cut",
-    "broken", "long", "stalled", "silent",
+    "quick", "quick", "quick", "quick", "quick", "quick", "quick", "cut", "cut", "cut", "cut",
+    "cut", "cut", "cut", "broken", "long",
 ];
 
 fn script(mock: &Mock) {

@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering::Release;
 use tokio::time::{Duration, Instant, timeout};
 
 /// How long those who wait have, once they are woken at the end of the grace period, to be polled and take
-/// their error. It is part of the time for hooks, at most half of it.
+/// their error. It is part of the time for hooks, at most half of it. A consumer that is slower gets the same
+/// error at its next poll; more time would make every process wait that has forgotten a body somewhere.
 const LAST_POLL: Duration = Duration::from_millis(250);
 
 /// Safe to run again from where another was dropped: each step looks at what has been done.
