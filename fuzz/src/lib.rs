@@ -5,10 +5,34 @@ mod members;
 
 pub use members::Members;
 
-use backstay_dialect::{AnthropicMessages, Dialect, OpenAiChat, Plain};
+use backstay_dialect::{
+    AnthropicMessages, AzureOpenAi, BedrockAnthropic, BedrockConverse, CohereChat, Dialect, Gemini,
+    Groq, Mistral, OpenAiChat, OpenAiCompatible, OpenAiResponses, OpenRouter, Plain,
+    VertexAnthropic, VertexGemini,
+};
 
 /// Every dialect there is. A new one goes in here, and each target that holds for all tries it.
-pub static DIALECTS: &[&dyn Dialect] = &[&OpenAiChat, &AnthropicMessages, &Plain];
+pub static DIALECTS: &[&dyn Dialect] = &[
+    &OpenAiChat,
+    &AzureOpenAi,
+    &Mistral,
+    &Groq,
+    &OpenRouter,
+    &OpenAiCompatible::SELF_HOSTED,
+    &OpenAiCompatible::TOGETHER,
+    &OpenAiCompatible::CEREBRAS,
+    &OpenAiCompatible::XAI,
+    &OpenAiCompatible::DEEPSEEK,
+    &OpenAiResponses,
+    &AnthropicMessages,
+    &VertexAnthropic,
+    &BedrockAnthropic,
+    &BedrockConverse,
+    &Gemini,
+    &VertexGemini,
+    &CohereChat,
+    &Plain,
+];
 
 /// A byte string and the places to cut it at.
 #[derive(Clone, Debug)]
