@@ -2,14 +2,17 @@
 //!
 //! The peer is charged for parsing and dropping only: it neither cuts the stream into events nor looks
 //! anything up. The ratio is taken within each round, so whatever else the machine does falls out of it;
-//! it does not fall out of a time, so the bar in nanoseconds is held against the fastest round.
+//! it does not fall out of a time. The bar in nanoseconds is held against the median; where only the fastest
+//! round keeps to it, the machine was busy with something else.
 
 use crate::{
     counting,
     row::Row,
     timing::{self, Work, median},
 };
-use backstay::dialect::{AnthropicMessages, Dialect, Framing, OpenAiChat, StreamObserver};
+use backstay::dialect::{
+    AnthropicMessages, Dialect, Framing, OpenAiChat, OpenAiResponses, StreamObserver,
+};
 use std::process::ExitCode;
 use tower::BoxError;
 
@@ -55,7 +58,7 @@ const VALUE: &str = "serde_json::Value";
 const MOST_NANOSECONDS: f64 = 250.0;
 const LEAST_RATIO: f64 = 4.0;
 
-const FRAMES: [Frame; 7] = [
+const FRAMES: [Frame; 8] = [
     Frame {
         name: "openai-chat-delta",
         dialect: &OpenAiChat,
@@ -172,6 +175,24 @@ const FRAMES: [Frame; 7] = [
         ),
         typical: false,
     },
+    Frame {
+        name: "openai-responses-delta",
+        dialect: &OpenAiResponses,
+        start: concat!(
+            "event: response.created\ndata: ",
+            r#"{"type":"response.created","sequence_number":0,"response":{"id":"resp_1","object":"response","#,
+            r#""created_at":1700000000,"status":"in_progress","model":"gpt-4o","output":[],"usage":null}}"#,
+            "\n\n"
+        ),
+        frame: concat!(
+            "event: response.output_text.delta\ndata: ",
+            r#"{"type":"response.output_text.delta","sequence_number":17,"item_id":"msg_68a1b2c3d4e5f6a7b8c9","#,
+            r#""output_index":0,"content_index":0,"delta":" scatters","logprobs":[],"#,
+            r#""obfuscation":"k3VtQ9xZ"}"#,
+            "\n\n"
+        ),
+        typical: true,
+    },
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, BoxError> {
@@ -206,18 +227,22 @@ fn print_table(all: &[Figures]) {
 /// Says which bars are met. Times are held against theirs in release builds only.
 fn judge(all: &[Figures], quiet: bool) -> ExitCode {
     let typical = || all.iter().filter(|of| of.typical);
-    let slowest = typical().map(|of| of.fastest).fold(0.0, f64::max);
+    let slowest = typical().map(|of| of.observer).fold(0.0, f64::max);
+    let fastest = typical().map(|of| of.fastest).fold(0.0, f64::max);
     let ratio = typical().map(|of| of.ratio).fold(f64::INFINITY, f64::min);
     let timed = !cfg!(debug_assertions);
     let bars = [
         (
-            "ns for a typical frame in the fastest round",
+            "ns for a typical frame in the median round",
             slowest,
             slowest <= MOST_NANOSECONDS,
         ),
         ("times cheaper than Value", ratio, ratio >= LEAST_RATIO),
     ];
     let mut kept = true;
+    if !quiet {
+        println!("ns for a typical frame in the fastest round, worst row: {fastest:.1}");
+    }
     for (what, value, met) in bars {
         kept &= met || !timed;
         if !quiet {
