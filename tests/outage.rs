@@ -101,7 +101,7 @@ async fn call(stack: &Stack<Client<Body>>, spoken: &Spoken, origin: &str) -> Ser
     let attempts = answer.attempts();
     Served {
         at,
-        took: at.elapsed(),
+        took: Instant::now().saturating_duration_since(at),
         by: attempts.last().unwrap().target.to_string(),
         attempts: attempts.len(),
     }
