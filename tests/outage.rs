@@ -220,9 +220,8 @@ async fn of_a_target_at_which_nobody_listens() {
     let wait = until.saturating_duration_since(Instant::now()) + PROMPTLY;
     let back = |served: &Served| served.by == "first";
     assert!(holds(wait, || traffic.so_far().iter().any(back)).await);
-    // The probe that found it: until it was answered nobody else had come.
+    // What came first was answered.
     let log = first.requests("first");
-    assert!(one_at_a_time(&log[..log.len().min(1)]));
     assert_eq!(log[0].status, Some(200));
     traffic.end().await;
 }
