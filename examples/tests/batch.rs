@@ -51,7 +51,9 @@ async fn two_hundred_prompts_are_counted_and_their_failures_grouped() {
     assert!((2..=10).contains(&progress.count()), "{text}");
     let peak = text.lines().last().unwrap();
     let peak: usize = peak.split(' ').find_map(|word| word.parse().ok()).unwrap();
-    assert!((1..=16).contains(&peak), "{peak}");
+    // The window, and the eight that are cut off at their budget: the server sees that a client has gone a
+    // little after the client has begun the next call.
+    assert!((1..=16 + 8).contains(&peak), "{peak}");
 }
 
 #[tokio::test]
