@@ -60,11 +60,16 @@ fn whole_frames_cost_no_allocation() {
         // The first frame shows the id, which is kept.
         observer.observe(dialect, frame);
 
-        let region = Region::new(GLOBAL);
-        for _ in 0..100 {
-            let seen = observer.observe(dialect, frame);
-            assert_eq!(seen.progress, Progress::Content);
-        }
-        assert_eq!(region.change().allocations, 0, "{dialect:?}");
+        // The test harness has a thread of its own, which allocates when it likes: the turn that it left alone
+        // counts.
+        let turns = (0..20).map(|_| {
+            let region = Region::new(GLOBAL);
+            for _ in 0..100 {
+                let seen = observer.observe(dialect, frame);
+                assert_eq!(seen.progress, Progress::Content);
+            }
+            region.change().allocations
+        });
+        assert_eq!(turns.min(), Some(0), "{dialect:?}");
     }
 }
