@@ -57,3 +57,42 @@ fn openai_choices(cursor: &mut Cursor<'_>) -> Option<Progress> {
         Progress::Content
     })
 }
+
+/// A delta event of OpenAI Responses with one string in it, whole, as OpenAI orders its members.
+pub(crate) fn responses(data: &[u8]) -> Option<Progress> {
+    let mut cursor = Cursor::new(data);
+    if !cursor.accept(br#"{"type":"response."#) {
+        return None;
+    }
+    let progress =
+        if cursor.accept(b"output_text.delta") || cursor.accept(b"function_call_arguments.delta") {
+            Progress::Content
+        } else if cursor.accept(b"reasoning_summary_text.delta")
+            || cursor.accept(b"reasoning_text.delta")
+        {
+            Progress::Reasoning
+        } else {
+            return None;
+        };
+    let numbered = cursor.accept(br#"","sequence_number":"#) && cursor.accept_digits();
+    if !numbered || !cursor.accept(br#","item_id":"#) {
+        return None;
+    }
+    cursor.accept_string()?;
+    let placed = cursor.accept(br#","output_index":"#) && cursor.accept_digits();
+    let part = cursor.accept(br#","content_index":"#) || cursor.accept(br#","summary_index":"#);
+    if !placed || (part && !cursor.accept_digits()) || !cursor.accept(br#","delta":"#) {
+        return None;
+    }
+    let delta = cursor.accept_string()?;
+    cursor.accept(br#","logprobs":[]"#);
+    if cursor.accept(br#","obfuscation":"#) {
+        cursor.accept_string()?;
+    }
+    let closed = cursor.accept(b"}") && cursor.peek().is_none();
+    closed.then_some(if delta.is_empty() {
+        Progress::None
+    } else {
+        progress
+    })
+}

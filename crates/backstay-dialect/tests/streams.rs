@@ -129,9 +129,17 @@ fn a_typical_delta_says_the_same_on_the_short_way_and_on_the_long() {
         r#"{"type":"content_block_delta","index":12,"delta":{"type":"thinking_delta","thinking":"hm"}}"#,
         r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":""}}"#,
     ];
+    let responses = [
+        r#"{"type":"response.output_text.delta","sequence_number":7,"item_id":"m","output_index":1,"content_index":0,"delta":"a\"b\\\\","logprobs":[],"obfuscation":"xY"}"#,
+        r#"{"type":"response.output_text.delta","sequence_number":7,"item_id":"m","output_index":1,"content_index":0,"delta":""}"#,
+        r#"{"type":"response.reasoning_summary_text.delta","sequence_number":7,"item_id":"m","output_index":0,"summary_index":0,"delta":"hm"}"#,
+        r#"{"type":"response.reasoning_text.delta","sequence_number":7,"item_id":"m","output_index":0,"content_index":0,"delta":"hm"}"#,
+        r#"{"type":"response.function_call_arguments.delta","sequence_number":7,"item_id":"m","output_index":0,"delta":"{","obfuscation":""}"#,
+    ];
     let openai = openai.map(|data| (&OpenAiChat as &dyn Dialect, data, "\"choices\":"));
     let anthropic = anthropic.map(|data| (&AnthropicMessages as &dyn Dialect, data, "{"));
-    for (dialect, data, before) in openai.into_iter().chain(anthropic) {
+    let responses = responses.map(|data| (&OpenAiResponses as &dyn Dialect, data, "{"));
+    for (dialect, data, before) in openai.into_iter().chain(anthropic).chain(responses) {
         let blank = data.find(before).unwrap() + before.len();
         let agree = |data: &[u8]| {
             let at = blank.min(data.len());
