@@ -28,20 +28,20 @@ struct Recorder {
 type Written = (Vec<u8>, Vec<u8>);
 
 fuzz_target!(|input: &[u8]| {
-    let Some((&first, rest)) = input.split_first() else {
+    let Some((&[limit, dialect], rest)) = input.split_first_chunk() else {
         return;
     };
     let Some(cut) = Cut::read(rest) else { return };
-    let limit = match first {
+    let limit = match limit {
         255 => 1 << 20,
         small => usize::from(small),
     };
 
-    for dialect in DIALECTS {
-        let whole = observe(*dialect, limit, [cut.whole]);
-        assert_eq!(observe(*dialect, limit, cut.pieces()), whole);
-        assert_eq!(observe(*dialect, limit, cut.whole.chunks(1)), whole);
-    }
+    // One of them: each input through all takes so long that few inputs are tried.
+    let dialect = DIALECTS[usize::from(dialect) % DIALECTS.len()];
+    let whole = observe(dialect, limit, [cut.whole]);
+    assert_eq!(observe(dialect, limit, cut.pieces()), whole);
+    assert_eq!(observe(dialect, limit, cut.whole.chunks(1)), whole);
 
     let expected = read_plainly(cut.whole, limit);
     assert_eq!(record(limit, [cut.whole]), expected);

@@ -30,6 +30,32 @@ pub(crate) fn anthropic(data: &[u8]) -> Option<Progress> {
     (closed && cursor.peek().is_none()).then_some(progress)
 }
 
+/// What an OpenAI chunk says of itself before it says anything else; its id. The cursor moves past
+/// that, into the object, or stays.
+pub(crate) fn openai_head<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let start = cursor.position();
+    let found = openai_head_members(cursor);
+    if found.is_none() {
+        cursor.back_to(start);
+    }
+    found
+}
+
+fn openai_head_members<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    if !cursor.accept(br#"{"id":"#) {
+        return None;
+    }
+    let id = cursor.accept_string()?;
+    let opened = cursor.accept(br#","object":"chat.completion.chunk","created":"#)
+        && cursor.accept_digits()
+        && cursor.accept(br#","model":"#);
+    if !opened {
+        return None;
+    }
+    cursor.accept_string()?;
+    Some(id)
+}
+
 /// The `choices` of an OpenAI chunk that holds one piece of content and nothing else. The cursor moves
 /// past them if they are that, else it stays.
 pub(crate) fn openai(cursor: &mut Cursor<'_>) -> Option<Progress> {
