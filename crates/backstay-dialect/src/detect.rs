@@ -59,6 +59,9 @@ struct Pattern {
     parts: Vec<&'static [u8]>,
     /// The shortest text that fits.
     least: usize,
+    /// In small letters; `None` where the pattern ends with a star.
+    last_byte: Option<u8>,
+    is_lone_star: bool,
 }
 
 static KNOWN: LazyLock<Known> = LazyLock::new(Known::new);
@@ -166,15 +169,24 @@ impl Pattern {
         let parts: Vec<_> = text.as_bytes().split(|byte| *byte == b'*').collect();
         Self {
             least: parts.iter().map(|part| part.len()).sum(),
+            last_byte: parts
+                .last()
+                .and_then(|part| Some(part.last()?.to_ascii_lowercase())),
+            is_lone_star: text == "*",
             parts,
         }
     }
 
     /// Whether the text fits, letters of either case alike.
+    #[inline(always)]
     fn fits(&self, text: &[u8]) -> bool {
-        if text.len() < self.least {
-            return false;
-        }
+        let last = text.last().map_or(0, u8::to_ascii_lowercase);
+        let may_fit = text.len() >= self.least && self.last_byte.is_none_or(|byte| byte == last);
+        may_fit && (self.is_lone_star || self.fits_in_parts(text))
+    }
+
+    #[inline(never)]
+    fn fits_in_parts(&self, text: &[u8]) -> bool {
         let Some((last, parts)) = self.parts.split_last() else {
             return false;
         };
@@ -208,13 +220,14 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// From the end: what does not fit differs there as a rule.
 fn strip_suffix<'t>(text: &'t [u8], suffix: &[u8]) -> Option<&'t [u8]> {
     let (rest, end) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
-    let mut pairs = end.iter().zip(suffix).rev();
-    pairs
-        .all(|(one, other)| one.eq_ignore_ascii_case(other))
-        .then_some(rest)
+    // A slash, as a rule: most ends differ there.
+    let begins = match (end.first(), suffix.first()) {
+        (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+        _ => true,
+    };
+    (begins && end.eq_ignore_ascii_case(suffix)).then_some(rest)
 }
 
 fn strip_prefix<'t>(text: &'t [u8], prefix: &[u8]) -> Option<&'t [u8]> {

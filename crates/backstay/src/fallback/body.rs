@@ -197,9 +197,7 @@ where
         let Some(tail) = &mut self.tail else {
             return Poll::Ready(None);
         };
-        let polled = Pin::new(&mut tail.inner)
-            .poll_frame(cx)
-            .map_err(Into::into);
+        let polled = Pin::new(&mut tail.inner).poll_frame(cx).map_err(Into::into);
         if let (Poll::Ready(Some(Ok(frame))), Some(live)) = (&polled, &mut tail.live) {
             live.passes(frame);
         }
