@@ -102,7 +102,8 @@ fn record<'a>(limit: usize, frames: impl IntoIterator<Item = &'a [u8]>) -> Vec<W
     written
 }
 
-/// The events of a stream, as WHATWG HTML, section 9.2.6, has them, short of those over the limit.
+/// The events of a stream, as WHATWG HTML, section 9.2.6, has them; of those over the limit, the name that they
+/// had by then.
 fn read_plainly(stream: &[u8], limit: usize) -> Vec<Written> {
     let stream = stream.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stream);
     let mut events = Vec::new();
@@ -111,9 +112,14 @@ fn read_plainly(stream: &[u8], limit: usize) -> Vec<Written> {
     for line in ended_lines(stream) {
         if line.is_empty() {
             let name = mem::take(&mut name);
-            if let Some(data) = data.take().filter(|data| data.len() <= limit) {
-                events.push((name, data));
+            match data.take() {
+                Some(data) if data.len() <= limit => events.push((name, data)),
+                Some(_) if !name.is_empty() => events.push((name, Vec::new())),
+                _ => {}
             }
+            continue;
+        }
+        if data.as_ref().is_some_and(|data| data.len() > limit) {
             continue;
         }
         let colon = line.iter().position(|&byte| byte == b':');

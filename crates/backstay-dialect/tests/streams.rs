@@ -624,6 +624,31 @@ fn an_event_over_the_limit_is_passed_over() {
     );
 }
 
+/// The last event of an answer repeats all of it, images too.
+#[test]
+fn an_event_over_the_limit_keeps_its_name() {
+    for (stream, expected) in [
+        ("event: x\ndata: 123456\n\n", Expect(b"x", b"")),
+        ("event: x\ndata: 12\ndata: 345\n\n", Expect(b"x", b"")),
+        // It was over the limit before its other name came.
+        ("event: x\ndata: 123456\nevent: y\n\n", Expect(b"x", b"")),
+    ] {
+        let bytes = stream.as_bytes();
+        for size in 1..=bytes.len() {
+            let seen = observe(&expected, 5, bytes.chunks(size));
+            assert_eq!(seen.events, 1, "{stream} {size}");
+        }
+    }
+    let last = format!(
+        "event: response.completed\ndata: {{\"type\":\"response.completed\",\"response\":\"{}\"}}\n\n",
+        "x".repeat(2 << 20)
+    );
+    assert!(whole(&OpenAiResponses, &last).ended);
+    assert!(observe(&OpenAiResponses, 1 << 20, last.as_bytes().chunks(9000)).ended);
+    let nameless = last.trim_start_matches("event: response.completed\n");
+    assert!(!observe(&OpenAiResponses, 1 << 20, nameless.as_bytes().chunks(9000)).ended);
+}
+
 #[test]
 fn nothing_is_read_after_the_end() {
     let mut observer = StreamObserver::new(Framing::ServerSent);
