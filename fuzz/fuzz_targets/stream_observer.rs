@@ -28,20 +28,20 @@ struct Recorder {
 type Written = (Vec<u8>, Vec<u8>);
 
 fuzz_target!(|input: &[u8]| {
-    let Some((&first, rest)) = input.split_first() else {
+    let Some((&[limit, dialect], rest)) = input.split_first_chunk() else {
         return;
     };
     let Some(cut) = Cut::read(rest) else { return };
-    let limit = match first {
+    let limit = match limit {
         255 => 1 << 20,
         small => usize::from(small),
     };
 
-    for dialect in DIALECTS {
-        let whole = observe(*dialect, limit, [cut.whole]);
-        assert_eq!(observe(*dialect, limit, cut.pieces()), whole);
-        assert_eq!(observe(*dialect, limit, cut.whole.chunks(1)), whole);
-    }
+    // One of them: each input through all takes so long that few inputs are tried.
+    let dialect = DIALECTS[usize::from(dialect) % DIALECTS.len()];
+    let whole = observe(dialect, limit, [cut.whole]);
+    assert_eq!(observe(dialect, limit, cut.pieces()), whole);
+    assert_eq!(observe(dialect, limit, cut.whole.chunks(1)), whole);
 
     let expected = read_plainly(cut.whole, limit);
     assert_eq!(record(limit, [cut.whole]), expected);
@@ -102,7 +102,8 @@ fn record<'a>(limit: usize, frames: impl IntoIterator<Item = &'a [u8]>) -> Vec<W
     written
 }
 
-/// The events of a stream, as WHATWG HTML, section 9.2.6, has them, short of those over the limit.
+/// The events of a stream, as WHATWG HTML, section 9.2.6, has them; of those over the limit, the name that they
+/// had by then.
 fn read_plainly(stream: &[u8], limit: usize) -> Vec<Written> {
     let stream = stream.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stream);
     let mut events = Vec::new();
@@ -111,9 +112,14 @@ fn read_plainly(stream: &[u8], limit: usize) -> Vec<Written> {
     for line in ended_lines(stream) {
         if line.is_empty() {
             let name = mem::take(&mut name);
-            if let Some(data) = data.take().filter(|data| data.len() <= limit) {
-                events.push((name, data));
+            match data.take() {
+                Some(data) if data.len() <= limit => events.push((name, data)),
+                Some(_) if !name.is_empty() => events.push((name, Vec::new())),
+                _ => {}
             }
+            continue;
+        }
+        if data.as_ref().is_some_and(|data| data.len() > limit) {
             continue;
         }
         let colon = line.iter().position(|&byte| byte == b':');

@@ -30,6 +30,32 @@ pub(crate) fn anthropic(data: &[u8]) -> Option<Progress> {
     (closed && cursor.peek().is_none()).then_some(progress)
 }
 
+/// What an OpenAI chunk says of itself before it says anything else; its id. The cursor moves past
+/// that, into the object, or stays.
+pub(crate) fn openai_head<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let start = cursor.position();
+    let found = openai_head_members(cursor);
+    if found.is_none() {
+        cursor.back_to(start);
+    }
+    found
+}
+
+fn openai_head_members<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    if !cursor.accept(br#"{"id":"#) {
+        return None;
+    }
+    let id = cursor.accept_string()?;
+    let opened = cursor.accept(br#","object":"chat.completion.chunk","created":"#)
+        && cursor.accept_digits()
+        && cursor.accept(br#","model":"#);
+    if !opened {
+        return None;
+    }
+    cursor.accept_string()?;
+    Some(id)
+}
+
 /// The `choices` of an OpenAI chunk that holds one piece of content and nothing else. The cursor moves
 /// past them if they are that, else it stays.
 pub(crate) fn openai(cursor: &mut Cursor<'_>) -> Option<Progress> {
@@ -55,5 +81,44 @@ fn openai_choices(cursor: &mut Cursor<'_>) -> Option<Progress> {
         Progress::None
     } else {
         Progress::Content
+    })
+}
+
+/// A delta event of OpenAI Responses with one string in it, whole, as OpenAI orders its members.
+pub(crate) fn responses(data: &[u8]) -> Option<Progress> {
+    let mut cursor = Cursor::new(data);
+    if !cursor.accept(br#"{"type":"response."#) {
+        return None;
+    }
+    let progress =
+        if cursor.accept(b"output_text.delta") || cursor.accept(b"function_call_arguments.delta") {
+            Progress::Content
+        } else if cursor.accept(b"reasoning_summary_text.delta")
+            || cursor.accept(b"reasoning_text.delta")
+        {
+            Progress::Reasoning
+        } else {
+            return None;
+        };
+    let numbered = cursor.accept(br#"","sequence_number":"#) && cursor.accept_digits();
+    if !numbered || !cursor.accept(br#","item_id":"#) {
+        return None;
+    }
+    cursor.accept_string()?;
+    let placed = cursor.accept(br#","output_index":"#) && cursor.accept_digits();
+    let part = cursor.accept(br#","content_index":"#) || cursor.accept(br#","summary_index":"#);
+    if !placed || (part && !cursor.accept_digits()) || !cursor.accept(br#","delta":"#) {
+        return None;
+    }
+    let delta = cursor.accept_string()?;
+    cursor.accept(br#","logprobs":[]"#);
+    if cursor.accept(br#","obfuscation":"#) {
+        cursor.accept_string()?;
+    }
+    let closed = cursor.accept(b"}") && cursor.peek().is_none();
+    closed.then_some(if delta.is_empty() {
+        Progress::None
+    } else {
+        progress
     })
 }

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
+use memchr::memchr2;
+
 use crate::{
     AnthropicMessages, AzureOpenAi, BedrockAnthropic, BedrockConverse, CohereChat, Dialect, Gemini,
     Groq, Mistral, OpenAiChat, OpenAiCompatible, OpenAiResponses, OpenRouter, Plain,
@@ -25,13 +27,16 @@ use crate::{
 #[must_use]
 pub fn detect(host: &str, path: &str) -> &'static Arc<dyn Dialect> {
     let host = without_port(host);
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let path = path.trim_end_matches('/');
+    let end = memchr2(b'?', b'#', path.as_bytes()).unwrap_or(path.len());
+    let mut path = &path.as_bytes()[..end];
+    while let Some(shorter) = path.strip_suffix(b"/") {
+        path = shorter;
+    }
     let known = &*KNOWN;
     known
         .rows
         .iter()
-        .find(|row| fits(row.host, host) && fits(row.path, path))
+        .find(|row| row.host.fits(host.as_bytes()) && row.path.fits(path))
         .map_or(&known.plain, |row| &row.dialect)
 }
 
@@ -44,9 +49,19 @@ struct Known {
 
 /// Where a dialect is spoken.
 struct Row {
-    host: &'static str,
-    path: &'static str,
+    host: Pattern,
+    path: Pattern,
     dialect: Arc<dyn Dialect>,
+}
+
+/// A text in which `*` stands for any text, with what turns most others away at once: each call asks.
+struct Pattern {
+    parts: Vec<&'static [u8]>,
+    /// The shortest text that fits.
+    least: usize,
+    /// In small letters; `None` where the pattern ends with a star.
+    last_byte: Option<u8>,
+    is_lone_star: bool,
 }
 
 static KNOWN: LazyLock<Known> = LazyLock::new(Known::new);
@@ -136,8 +151,8 @@ impl Known {
             ("*", "*/v2/chat", &cohere_chat),
         ]
         .map(|(host, path, dialect)| Row {
-            host,
-            path,
+            host: Pattern::new(host),
+            path: Pattern::new(path),
             dialect: Arc::clone(dialect),
         });
         Self {
@@ -147,7 +162,57 @@ impl Known {
     }
 }
 
+// === impl Pattern ===
+
+impl Pattern {
+    fn new(text: &'static str) -> Self {
+        let parts: Vec<_> = text.as_bytes().split(|byte| *byte == b'*').collect();
+        Self {
+            least: parts.iter().map(|part| part.len()).sum(),
+            last_byte: parts
+                .last()
+                .and_then(|part| Some(part.last()?.to_ascii_lowercase())),
+            is_lone_star: text == "*",
+            parts,
+        }
+    }
+
+    /// Whether the text fits, letters of either case alike.
+    #[inline(always)]
+    fn fits(&self, text: &[u8]) -> bool {
+        let last = text.last().map_or(0, u8::to_ascii_lowercase);
+        let may_fit = text.len() >= self.least && self.last_byte.is_none_or(|byte| byte == last);
+        may_fit && (self.is_lone_star || self.fits_in_parts(text))
+    }
+
+    #[inline(never)]
+    fn fits_in_parts(&self, text: &[u8]) -> bool {
+        let Some((last, parts)) = self.parts.split_last() else {
+            return false;
+        };
+        let Some(mut rest) = strip_suffix(text, last) else {
+            return false;
+        };
+        let Some((first, parts)) = parts.split_first() else {
+            return rest.is_empty();
+        };
+        match strip_prefix(rest, first) {
+            Some(after) => rest = after,
+            None => return false,
+        }
+        parts.iter().all(|part| {
+            let after = (0..=rest.len()).find_map(|at| strip_prefix(&rest[at..], part));
+            rest = after.unwrap_or(rest);
+            after.is_some()
+        })
+    }
+}
+
 fn without_port(host: &str) -> &str {
+    // The usual name has none, and says so with its last letter.
+    if !host.ends_with(|last: char| last == ':' || last.is_ascii_digit()) {
+        return host;
+    }
     match host.rsplit_once(':') {
         // What is left of an address in brackets is no name, and fits no row that has one.
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -155,25 +220,14 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Whether the text fits the pattern, letters of either case alike.
-fn fits(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.as_bytes().split(|byte| *byte == b'*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = strip_prefix(text.as_bytes(), first) else {
-        return false;
+fn strip_suffix<'t>(text: &'t [u8], suffix: &[u8]) -> Option<&'t [u8]> {
+    let (rest, end) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
+    // A slash, as a rule: most ends differ there.
+    let begins = match (end.first(), suffix.first()) {
+        (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+        _ => true,
     };
-    let Some(last) = parts.next_back() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        let Some(after) = (0..=rest.len()).find_map(|at| strip_prefix(&rest[at..], part)) else {
-            return false;
-        };
-        rest = after;
-    }
-    rest.len()
-        .checked_sub(last.len())
-        .is_some_and(|at| rest[at..].eq_ignore_ascii_case(last))
+    (begins && end.eq_ignore_ascii_case(suffix)).then_some(rest)
 }
 
 fn strip_prefix<'t>(text: &'t [u8], prefix: &[u8]) -> Option<&'t [u8]> {
@@ -279,8 +333,12 @@ mod tests {
             ("*/a/*/c", "/x/a/b/c", true),
             ("*/a/*/c", "/x/a/b/d", false),
             ("a*a", "a", false),
+            ("a*b*a", "aa", false),
+            ("a*b*a", "aXbYa", true),
+            ("*bc*c", "xbc", false),
         ] {
-            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+            let fits = Pattern::new(pattern).fits(text.as_bytes());
+            assert_eq!(fits, expected, "{pattern} {text}");
         }
     }
 

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::json_string::{Key, Literal, closing_quote};
+use crate::json_string::{Literal, closing_quote};
 
 /// A position in a JSON document.
 #[derive(Debug)]
@@ -108,23 +108,31 @@ impl<'a> Cursor<'a> {
         &mut self,
         mut member: impl FnMut(&mut Self, &[u8]) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
-        self.members(|cursor, _, literal| {
-            let resolved;
-            let key = if literal.escaped {
-                resolved = Key::resolve(literal.raw);
-                resolved.as_bytes()
-            } else {
-                literal.raw
-            };
-            member(cursor, key)
-        })
+        self.members(|cursor, _, literal| literal.with_key(|key| member(cursor, key)))
+    }
+
+    /// Like [`object`](Self::object), for the members of an object that the cursor is in, behind one of them.
+    #[inline]
+    pub(crate) fn rest_of_object(
+        &mut self,
+        mut member: impl FnMut(&mut Self, &[u8]) -> Result<(), Stopped>,
+    ) -> Result<(), Stopped> {
+        match self.peek() {
+            Some(b',') => self.at += 1,
+            Some(b'}') => {
+                self.at += 1;
+                return Ok(());
+            }
+            _ => return Err(self.stopped()),
+        }
+        self.rest_of_members(|cursor, _, literal| literal.with_key(|key| member(cursor, key)))
     }
 
     /// Like [`object`](Self::object), with the key as it stands and where its opening quote is.
     #[inline]
     pub(crate) fn members(
         &mut self,
-        mut member: impl FnMut(&mut Self, usize, Literal<'a>) -> Result<(), Stopped>,
+        member: impl FnMut(&mut Self, usize, Literal<'a>) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
         if self.peek() != Some(b'{') {
             return self.skip();
@@ -134,6 +142,15 @@ impl<'a> Cursor<'a> {
             self.at += 1;
             return Ok(());
         }
+        self.rest_of_members(member)
+    }
+
+    /// From the key of a member to the end of the object.
+    #[inline]
+    fn rest_of_members(
+        &mut self,
+        mut member: impl FnMut(&mut Self, usize, Literal<'a>) -> Result<(), Stopped>,
+    ) -> Result<(), Stopped> {
         loop {
             if self.peek() != Some(b'"') {
                 return Err(self.stopped());

@@ -84,6 +84,16 @@ impl<'a> Literal<'a> {
         }
     }
 
+    /// Gives the literal, the name of a member, without its escapes.
+    #[inline(always)]
+    pub(crate) fn with_key<T>(&self, read: impl FnOnce(&[u8]) -> T) -> T {
+        if self.escaped {
+            read(Key::resolve(self.raw).as_bytes())
+        } else {
+            read(self.raw)
+        }
+    }
+
     #[inline]
     pub(crate) fn text(self) -> Cow<'a, [u8]> {
         if self.escaped {

@@ -2,7 +2,7 @@
 //!
 //! An event that lies whole in one piece is read in place. Of an event that the piece breaks off
 //! in, only its name and data are kept, and only up to a limit; comments and unknown fields never
-//! pile up.
+//! pile up. An event over the limit has no data, and is none if it has no name either.
 
 use std::{fmt, mem};
 
@@ -23,7 +23,8 @@ pub(crate) struct Framer {
     after_return: bool,
     /// The rest of the line is of no interest.
     skip_line: bool,
-    /// The rest of the event is of no interest: it is over the limit.
+    /// The rest of the event is of no interest: it is over the limit. Its name, if it has one by then, is all
+    /// that is told of it.
     skip_event: bool,
     /// The start of the line that the last piece broke off in.
     line: Vec<u8>,
@@ -138,9 +139,15 @@ impl Framer {
     ) -> bool {
         let skipped = mem::take(&mut self.skip_event);
         let mut go_on = true;
-        if let (false, Some(data)) = (skipped, here.data.or(self.data.as_deref())) {
+        let name = here.name.unwrap_or(&self.name);
+        let data = match skipped {
+            false => here.data.or(self.data.as_deref()),
+            // The last event of an answer may repeat all of it: its name says enough.
+            true => (!name.is_empty()).then_some(&b""[..]),
+        };
+        if let Some(data) = data {
             go_on = on_event(&Event {
-                name: here.name.unwrap_or(&self.name),
+                name,
                 data,
                 exception: false,
             });

@@ -24,7 +24,8 @@ pub enum Framing {
 ///
 /// Frames may be cut anywhere. An event that lies whole in one frame is read in place; of one
 /// that is cut, at most a limit of bytes is held (and of a binary one 128 KiB of headers), and an event
-/// over the limit is passed over. An event that the stream breaks off in is not read.
+/// over the limit is passed over, but for a server-sent one with a name: it is read without its data, since
+/// the last event of an answer may repeat the whole of it. An event that the stream breaks off in is not read.
 ///
 /// Bytes that are no stream of the framing, a binary frame with a wrong checksum say, are an error of
 /// the server's with the code [`BROKEN_FRAMING`], and nothing after them is read.

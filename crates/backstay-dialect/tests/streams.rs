@@ -123,15 +123,26 @@ fn a_typical_delta_says_the_same_on_the_short_way_and_on_the_long() {
         r#"{"id":"c1","choices":[{"index":0,"delta":{"content":" \"hi\\\\"},"finish_reason":null}],"usage":null}"#,
         r#"{"id":"c1","choices":[{"index":10,"delta":{"content":"a"},"logprobs":null,"finish_reason":null}]}"#,
         r#"{"id":"c1","choices":[{"index":0,"delta":{"content":""},"finish_reason":null}]}"#,
+        r#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#,
+        r#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","system_fingerprint":"f","choices":[],"usage":{"prompt_tokens":3}}"#,
+        r#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","system_fingerprint":null}"#,
     ];
     let anthropic = [
         r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\"b\\\\"}}"#,
         r#"{"type":"content_block_delta","index":12,"delta":{"type":"thinking_delta","thinking":"hm"}}"#,
         r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":""}}"#,
     ];
-    let openai = openai.map(|data| (&OpenAiChat as &dyn Dialect, data, "\"choices\":"));
+    let responses = [
+        r#"{"type":"response.output_text.delta","sequence_number":7,"item_id":"m","output_index":1,"content_index":0,"delta":"a\"b\\\\","logprobs":[],"obfuscation":"xY"}"#,
+        r#"{"type":"response.output_text.delta","sequence_number":7,"item_id":"m","output_index":1,"content_index":0,"delta":""}"#,
+        r#"{"type":"response.reasoning_summary_text.delta","sequence_number":7,"item_id":"m","output_index":0,"summary_index":0,"delta":"hm"}"#,
+        r#"{"type":"response.reasoning_text.delta","sequence_number":7,"item_id":"m","output_index":0,"content_index":0,"delta":"hm"}"#,
+        r#"{"type":"response.function_call_arguments.delta","sequence_number":7,"item_id":"m","output_index":0,"delta":"{","obfuscation":""}"#,
+    ];
+    let openai = openai.map(|data| (&OpenAiChat as &dyn Dialect, data, "{"));
     let anthropic = anthropic.map(|data| (&AnthropicMessages as &dyn Dialect, data, "{"));
-    for (dialect, data, before) in openai.into_iter().chain(anthropic) {
+    let responses = responses.map(|data| (&OpenAiResponses as &dyn Dialect, data, "{"));
+    for (dialect, data, before) in openai.into_iter().chain(anthropic).chain(responses) {
         let blank = data.find(before).unwrap() + before.len();
         let agree = |data: &[u8]| {
             let at = blank.min(data.len());
@@ -611,6 +622,31 @@ fn an_event_over_the_limit_is_passed_over() {
         observe(&Plain, usize::MAX, b"data: 1\n\n".chunks(2)).events,
         1
     );
+}
+
+/// The last event of an answer repeats all of it, images too.
+#[test]
+fn an_event_over_the_limit_keeps_its_name() {
+    for (stream, expected) in [
+        ("event: x\ndata: 123456\n\n", Expect(b"x", b"")),
+        ("event: x\ndata: 12\ndata: 345\n\n", Expect(b"x", b"")),
+        // It was over the limit before its other name came.
+        ("event: x\ndata: 123456\nevent: y\n\n", Expect(b"x", b"")),
+    ] {
+        let bytes = stream.as_bytes();
+        for size in 1..=bytes.len() {
+            let seen = observe(&expected, 5, bytes.chunks(size));
+            assert_eq!(seen.events, 1, "{stream} {size}");
+        }
+    }
+    let last = format!(
+        "event: response.completed\ndata: {{\"type\":\"response.completed\",\"response\":\"{}\"}}\n\n",
+        "x".repeat(2 << 20)
+    );
+    assert!(whole(&OpenAiResponses, &last).ended);
+    assert!(observe(&OpenAiResponses, 1 << 20, last.as_bytes().chunks(9000)).ended);
+    let nameless = last.trim_start_matches("event: response.completed\n");
+    assert!(!observe(&OpenAiResponses, 1 << 20, nameless.as_bytes().chunks(9000)).ended);
 }
 
 #[test]

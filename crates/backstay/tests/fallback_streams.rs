@@ -6,7 +6,7 @@ mod support;
 use backstay::fallback::{Commit, Targets};
 use backstay::timeout::Clock;
 use backstay::trail::Outcome;
-use backstay::{Body, ErrorKind, Timeouts};
+use backstay::{Body, ErrorKind, Timeouts, Trail};
 use bytes::Bytes;
 use http::Request;
 use support::{
@@ -127,11 +127,7 @@ async fn a_binary_stream_that_fails_before_content_falls_over_and_a_whole_one_ha
             .await
             .unwrap();
         assert_eq!(trail(&response)[0].outcome, outcome);
-        let shared = response
-            .extensions()
-            .get::<backstay::Trail>()
-            .unwrap()
-            .clone();
+        let shared = response.extensions().get::<Trail>().unwrap().clone();
         let began = Instant::now();
         let (body, error) = read(response.into_body()).await;
         assert!(error.is_none() && !body.is_empty());
@@ -225,11 +221,7 @@ async fn a_stream_of_responses_is_over_when_it_says_so_though_the_socket_stays_o
     );
     let service = stack(Targets::new("a").then("b"), &upstream);
     let response = send(&service, request).await.unwrap();
-    let shared = response
-        .extensions()
-        .get::<backstay::Trail>()
-        .unwrap()
-        .clone();
+    let shared = response.extensions().get::<Trail>().unwrap().clone();
     let began = Instant::now();
     assert!(read(response.into_body()).await.1.is_none());
     assert_eq!(Instant::now() - began, Duration::from_millis(50));
@@ -238,6 +230,30 @@ async fn a_stream_of_responses_is_over_when_it_says_so_though_the_socket_stays_o
     assert_eq!(attempt.response_id.as_deref(), Some("resp_1"));
     assert_eq!(attempt.usage.unwrap().output, Some(2));
     assert_eq!(upstream.live(), 0);
+}
+
+/// Gemini's streams have no end marker: the end of the transfer is one, and so is silence after the reason.
+#[tokio::test(start_paused = true)]
+async fn silence_after_the_reason_to_stop_is_an_end_and_before_it_a_timeout() {
+    let text = || data(r#"{"candidates":[{"content":{"parts":[{"text":"x"}]}}]}"#);
+    let last = || data(r#"{"candidates":[{"content":{},"finishReason":"STOP"}]}"#);
+    for (steps, outcome) in [
+        (vec![text(), last(), Step::Hang], Outcome::Complete),
+        (vec![text(), Step::Hang], Outcome::Timeout(Clock::Idle)),
+    ] {
+        let upstream = Upstream::new([Answer::events(steps)]);
+        let timeouts = Timeouts::new().idle(seconds(5));
+        let uri = "https://generativelanguage.googleapis.com/v1beta/models/a:streamGenerateContent?alt=sse";
+        let service = stack_with(Targets::new("a").then("b"), timeouts, &upstream);
+        let response = send(&service, post(uri, "{}")).await.unwrap();
+        let shared = response.extensions().get::<Trail>().unwrap().clone();
+        let began = Instant::now();
+        let error = read(response.into_body()).await.1;
+        assert_eq!(error.is_none(), outcome == Outcome::Complete);
+        assert_eq!(Instant::now() - began, seconds(5));
+        assert_eq!(shared.attempts()[0].outcome, outcome);
+        assert_eq!((upstream.attempts(), upstream.live()), (1, 0));
+    }
 }
 
 // Reasoning.

@@ -45,7 +45,10 @@ impl Meaning {
                 ..EventFacts::default()
             };
         }
-        let document = Document::whole(event.data).unwrap_or_default();
+        let mut document = Document::default();
+        if !document.read_whole(event.data) {
+            document = Document::default();
+        }
         let error = match (&document.error, event.name) {
             (None, b"error") => Some(self.in_band(&document.top)),
             _ => document.failure(self),
@@ -63,7 +66,10 @@ impl Meaning {
 
     /// What a whole chat answer says.
     pub(super) fn read_answer(&self, body: &[u8]) -> AnswerFacts {
-        let document = Document::whole(body).unwrap_or_default();
+        let mut document = Document::default();
+        if !document.read_whole(body) {
+            document = Document::default();
+        }
         AnswerFacts {
             error: document.failure(self),
             refused: document.refused,
@@ -89,16 +95,24 @@ impl<'a> Document<'a> {
         document
     }
 
-    /// Reads a whole document; `None` if it is anything else.
-    fn whole(bytes: &'a [u8]) -> Option<Self> {
-        let mut document = Self::default();
+    /// Reads a whole document; `false` if it is anything else.
+    fn read_whole(&mut self, bytes: &'a [u8]) -> bool {
         let mut cursor = Cursor::new(bytes);
-        document.read(&mut cursor).ok()?;
-        cursor.peek().is_none().then_some(document)
+        self.read(&mut cursor).is_ok() && cursor.peek().is_none()
     }
 
     fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stopped> {
-        cursor.object(|cursor, key| match key {
+        match delta::openai_head(cursor) {
+            Some(id) => {
+                self.id = Some(id);
+                cursor.rest_of_object(|cursor, key| self.read_member(cursor, key))
+            }
+            None => cursor.object(|cursor, key| self.read_member(cursor, key)),
+        }
+    }
+
+    fn read_member(&mut self, cursor: &mut Cursor<'a>, key: &[u8]) -> Result<(), Stopped> {
+        match key {
             b"id" => {
                 if let Some(Cow::Borrowed(id)) = cursor.text()? {
                     self.id = Some(id);
@@ -124,7 +138,7 @@ impl<'a> Document<'a> {
                 _ => cursor.skip(),
             }),
             _ => self.top.read_member(cursor, key),
-        })
+        }
     }
 
     fn read_choice(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stopped> {

@@ -7,6 +7,7 @@ use memchr::memmem;
 
 use super::meaning::Meaning;
 use super::told::Told;
+use crate::delta;
 use crate::dialect::CREDENTIALS;
 use crate::json::{Cursor, Stopped};
 use crate::request::read_top_level;
@@ -67,6 +68,12 @@ impl Dialect for OpenAiResponses {
     }
 
     fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a> {
+        if let Some(progress) = delta::responses(event.data) {
+            return EventFacts {
+                progress,
+                ..EventFacts::default()
+            };
+        }
         let document = Document::whole(event.data).unwrap_or_default();
         let kind = document.kind.as_deref().unwrap_or(event.name);
         let over = matches!(kind, b"response.completed" | b"response.incomplete");

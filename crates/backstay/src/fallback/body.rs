@@ -30,8 +30,15 @@ use tokio::time::Instant;
 /// truncation in place of the end.
 pub struct FallbackBody<R> {
     frames: Frames,
-    /// While it may have more.
-    inner: Option<R>,
+    /// While there may be more than the frames. Boxed: an answer that is all there, as most unary ones are, is
+    /// moved from layer to layer without it.
+    tail: Option<Box<Tail<R>>>,
+}
+
+/// What has not come yet.
+struct Tail<R> {
+    inner: R,
+    /// `None` for a failure that is passed on.
     live: Option<Live<R>>,
 }
 
@@ -41,51 +48,44 @@ impl<R> FallbackBody<R>
 where
     R: Body<Data = Bytes> + Unpin + Send + 'static,
 {
-    /// An answer that was let through.
+    /// An answer that was let through, and more of it may come.
     pub(super) fn live(
         frames: Frames,
-        inner: Option<R>,
+        inner: R,
         observer: Option<Observer>,
         content: Content,
-        call: Option<Held>,
+        call: Held,
         trial: Trial,
     ) -> Self {
-        let stage = |call: &Held| {
-            if inner.is_none() {
-                Stage::Over
-            } else if content == Content::Events && call.signals().has(Signals::ENDED) {
-                Stage::Ended(None)
-            } else {
-                Stage::Open
-            }
-        };
-        let json = (content == Content::Json && inner.is_some()).then(|| {
+        let ended = content == Content::Events && call.signals().has(Signals::ENDED);
+        let json = (content == Content::Json).then(|| {
             let mut end = Box::<JsonEnd>::default();
             frames.data().for_each(|data| end.feed(data));
             end
         });
-        let bytes = frames.bytes();
-        let mut body = Self {
-            live: call.map(|call| Live {
-                stage: stage(&call),
-                call,
-                observer,
-                content,
-                json,
-                bytes,
-                alarm: Alarm::default(),
-                trial,
-                linger: linger::<R>,
-            }),
-            frames,
-            inner,
+        let live = Live {
+            stage: match ended {
+                true => Stage::Ended(None),
+                false => Stage::Open,
+            },
+            call,
+            observer,
+            content,
+            json,
+            bytes: frames.bytes(),
+            alarm: Alarm::default(),
+            trial,
+            linger: linger::<R>,
         };
-        if let (Some(live), Some(inner)) = (&mut body.live, &body.inner) {
-            match live.stage {
-                Stage::Ended(_) => live.complete(),
-                // A consumer may never poll a body that has nothing in it.
-                Stage::Open if inner.is_end_stream() => body.length_reached(),
-                _ => {}
+        let mut body = Self::new(frames, Some(inner), Some(live));
+        if let Some(Tail { inner, live }) = body.tail.as_deref_mut()
+            && let Some(live) = live
+        {
+            if ended {
+                live.complete();
+            // A consumer may never poll a body that has nothing in it.
+            } else if inner.is_end_stream() {
+                body.length_reached();
             }
         }
         body
@@ -93,15 +93,26 @@ where
 }
 
 impl<R> FallbackBody<R> {
+    fn new(frames: Frames, inner: Option<R>, live: Option<Live<R>>) -> Self {
+        Self {
+            frames,
+            tail: inner.map(|inner| Box::new(Tail { inner, live })),
+        }
+    }
+
+    /// An answer that is all there.
+    pub(super) fn whole(frames: Frames) -> Self {
+        Self::new(frames, None, None)
+    }
+
     /// A consumer that knows the length does not come back for the end.
     #[cold]
     fn length_reached(&mut self) {
-        if let Some(live) = &mut self.live
+        if let Some(live) = self.tail.as_mut().and_then(|tail| tail.live.as_mut())
             && live.judge().is_none()
         {
             live.complete();
-            live.stage = Stage::Over;
-            self.inner = None;
+            self.tail = None;
         }
     }
 
@@ -111,11 +122,7 @@ impl<R> FallbackBody<R> {
         if !read.is_empty() {
             frames.push(Frame::data(read));
         }
-        Self {
-            frames,
-            inner: rest,
-            live: None,
-        }
+        Self::new(frames, rest, None)
     }
 }
 
@@ -128,59 +135,17 @@ where
     /// left to wait for.
     #[cold]
     fn marker_came(&mut self, cx: &mut Context<'_>) {
-        let (Some(inner), Some(live)) = (&mut self.inner, &mut self.live) else {
+        let Some(tail) = &mut self.tail else {
             return;
         };
-        live.complete();
-        match Pin::new(inner).poll_frame(cx) {
+        if let Some(live) = &mut tail.live {
+            live.complete();
+        }
+        match Pin::new(&mut tail.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(more))) => self.frames.push(more),
-            Poll::Ready(_) => {
-                live.stage = Stage::Over;
-                self.inner = None;
-            }
+            Poll::Ready(_) => self.tail = None,
             Poll::Pending => {}
         }
-    }
-
-    #[cold]
-    fn ended(&mut self) -> Polled<Bytes> {
-        let Some(live) = &mut self.live else {
-            self.inner = None;
-            return Poll::Ready(None);
-        };
-        let failed = match live.stage {
-            Stage::Open => live.judge(),
-            _ => None,
-        };
-        let error = match failed {
-            Some(outcome) => Some(Err(live.fail(outcome))),
-            None => {
-                live.complete();
-                None
-            }
-        };
-        live.stage = Stage::Over;
-        self.inner = None;
-        Poll::Ready(error)
-    }
-
-    #[cold]
-    fn broke(&mut self, error: BoxError) -> Polled<Bytes> {
-        let error = match &mut self.live {
-            // The answer is whole; what becomes of its connection is nobody's business.
-            Some(live) if matches!(live.stage, Stage::Ended(_)) => None,
-            Some(live) if live.is_whole_json() => {
-                live.complete();
-                None
-            }
-            Some(live) => Some(live.broke(error)),
-            None => Some(error),
-        };
-        if let Some(live) = &mut self.live {
-            live.stage = Stage::Over;
-        }
-        self.inner = None;
-        Poll::Ready(error.map(Err))
     }
 
     /// The end, however it comes.
@@ -194,7 +159,9 @@ where
         let polled = polled.map_err(Into::into);
         match polled {
             Poll::Ready(Some(Ok(_))) => {
-                if let (Some(inner), Some(live)) = (&self.inner, &mut self.live) {
+                if let Some(Tail { inner, live }) = self.tail.as_deref_mut()
+                    && let Some(live) = live
+                {
                     if live.has_just_ended() {
                         self.marker_came(cx);
                     } else if matches!(live.stage, Stage::Open) && inner.is_end_stream() {
@@ -203,10 +170,21 @@ where
                 }
                 polled
             }
-            Poll::Ready(Some(Err(error))) => self.broke(error),
-            Poll::Ready(None) => self.ended(),
+            Poll::Ready(Some(Err(error))) => self.end(Some(error)),
+            Poll::Ready(None) => self.end(None),
             Poll::Pending => polled,
         }
+    }
+
+    /// No more comes from within.
+    #[cold]
+    fn end(&mut self, error: Option<BoxError>) -> Polled<Bytes> {
+        let error = match self.tail.as_mut().and_then(|tail| tail.live.as_mut()) {
+            Some(live) => live.end(error),
+            None => error,
+        };
+        self.tail = None;
+        Poll::Ready(error.map(Err))
     }
 
     /// A frame that was held, or what is left to do after the last one.
@@ -216,11 +194,11 @@ where
         if let Some(polled) = self.before_rest(cx) {
             return polled;
         }
-        let Some(inner) = &mut self.inner else {
+        let Some(tail) = &mut self.tail else {
             return Poll::Ready(None);
         };
-        let polled = Pin::new(&mut *inner).poll_frame(cx).map_err(Into::into);
-        if let (Poll::Ready(Some(Ok(frame))), Some(live)) = (&polled, &mut self.live) {
+        let polled = Pin::new(&mut tail.inner).poll_frame(cx).map_err(Into::into);
+        if let (Poll::Ready(Some(Ok(frame))), Some(live)) = (&polled, &mut tail.live) {
             live.passes(frame);
         }
         self.rest(cx, polled)
@@ -230,15 +208,14 @@ where
         if let Some(frame) = self.frames.pop() {
             return Some(Poll::Ready(Some(Ok(frame))));
         }
-        if self.inner.is_none() {
+        let Some(tail) = &mut self.tail else {
             return Some(Poll::Ready(None));
-        }
-        let live = self.live.as_mut()?;
+        };
+        let live = tail.live.as_mut()?;
         match live.stage {
             Stage::Broken => {
                 let error = live.fail(Outcome::InBand);
-                live.stage = Stage::Over;
-                self.inner = None;
+                self.tail = None;
                 Some(Poll::Ready(Some(Err(error))))
             }
             Stage::Ended(until) => {
@@ -247,23 +224,11 @@ where
                 if live.alarm.poll(cx, Some(until)).is_pending() {
                     return None;
                 }
-                live.stage = Stage::Over;
-                self.inner = None;
+                self.tail = None;
                 Some(Poll::Ready(None))
             }
-            Stage::Open | Stage::Over => None,
+            Stage::Open => None,
         }
-    }
-
-    /// Whether the next thing is a frame from within.
-    #[inline]
-    fn flows(&self) -> bool {
-        self.frames.is_empty()
-            && self.inner.is_some()
-            && match &self.live {
-                Some(live) => matches!(live.stage, Stage::Open),
-                None => true,
-            }
     }
 }
 
@@ -278,16 +243,15 @@ where
     #[inline(always)]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<Bytes> {
         let this = self.get_mut();
-        if !this.flows() {
-            return this.poll_aside(cx);
-        }
-        let Some(inner) = &mut this.inner else {
-            return Poll::Ready(None);
+        // Whether the next thing is a frame from within.
+        let tail = match &mut this.tail {
+            Some(tail) if this.frames.is_empty() && tail.flows() => tail,
+            _ => return this.poll_aside(cx),
         };
-        let polled = ManuallyDrop::new(Pin::new(&mut *inner).poll_frame(cx));
-        let usual = match (&*polled, &mut this.live) {
+        let polled = ManuallyDrop::new(Pin::new(&mut tail.inner).poll_frame(cx));
+        let usual = match (&*polled, &mut tail.live) {
             (Poll::Ready(Some(Ok(frame))), Some(live)) => {
-                live.passes(frame) && frame.is_data() && !inner.is_end_stream()
+                live.passes(frame) && frame.is_data() && !tail.inner.is_end_stream()
             }
             (Poll::Ready(Some(Ok(frame))), None) => frame.is_data(),
             (Poll::Pending, _) => return Poll::Pending,
@@ -304,11 +268,14 @@ where
         if !self.frames.is_empty() {
             return false;
         }
-        match (&self.inner, &self.live) {
-            (None, _) => true,
-            (Some(inner), None) => inner.is_end_stream(),
+        match self.tail.as_deref() {
+            None => true,
+            Some(Tail { inner, live: None }) => inner.is_end_stream(),
             // The end of a transfer is no evidence for the end of an answer.
-            (Some(inner), Some(live)) => {
+            Some(Tail {
+                inner,
+                live: Some(live),
+            }) => {
                 matches!(live.stage, Stage::Open) && inner.is_end_stream() && live.judge().is_none()
             }
         }
@@ -316,8 +283,8 @@ where
 
     fn size_hint(&self) -> SizeHint {
         let held = self.frames.bytes() as u64;
-        let inner = match &self.inner {
-            Some(inner) => inner.size_hint(),
+        let inner = match &self.tail {
+            Some(tail) => tail.inner.size_hint(),
             None => SizeHint::with_exact(0),
         };
         let mut hint = SizeHint::new();
@@ -331,7 +298,11 @@ where
 
 impl<R> Drop for FallbackBody<R> {
     fn drop(&mut self) {
-        let (Some(inner), Some(live)) = (self.inner.take(), &mut self.live) else {
+        let Some(tail) = self.tail.take() else {
+            return;
+        };
+        let Tail { inner, live } = *tail;
+        let Some(mut live) = live else {
             return;
         };
         match live.stage {
@@ -340,10 +311,15 @@ impl<R> Drop for FallbackBody<R> {
                     .with_attempt(|attempt| attempt.note(Note::Lingered));
                 (live.linger)(inner);
             }
-            Stage::Open => live.abandoned(),
+            Stage::Open => {
+                drop(inner);
+                live.abandoned();
+            }
             // SDKs raise at the error and drop the body.
-            Stage::Broken => drop(live.fail(Outcome::InBand)),
-            Stage::Over => {}
+            Stage::Broken => {
+                drop(inner);
+                drop(live.fail(Outcome::InBand));
+            }
         }
     }
 }
@@ -351,19 +327,29 @@ impl<R> Drop for FallbackBody<R> {
 /// An empty body without a call: for clients that want one of this type.
 impl<R: Default> Default for FallbackBody<R> {
     fn default() -> Self {
-        Self {
-            frames: Frames::default(),
-            inner: Some(R::default()),
-            live: None,
-        }
+        Self::new(Frames::default(), Some(R::default()), None)
     }
 }
 
 impl<R> fmt::Debug for FallbackBody<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let live = self.tail.as_ref().and_then(|tail| tail.live.as_ref());
         f.debug_struct("FallbackBody")
             .field("held_bytes", &self.frames.bytes())
-            .field("stage", &self.live.as_ref().map(|live| live.stage))
+            .field("stage", &live.map(|live| live.stage))
             .finish_non_exhaustive()
+    }
+}
+
+// === impl Tail ===
+
+impl<R> Tail<R> {
+    /// Whether what comes from within is passed on as it comes.
+    #[inline]
+    fn flows(&self) -> bool {
+        match &self.live {
+            Some(live) => matches!(live.stage, Stage::Open),
+            None => true,
+        }
     }
 }

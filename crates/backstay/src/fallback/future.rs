@@ -227,7 +227,7 @@ where
     let Hold {
         mut parts,
         body,
-        observer,
+        mut observer,
         content,
         frames,
         ..
@@ -235,8 +235,15 @@ where
     if let Some(held) = &held {
         held.leave_trail(&mut parts.extensions);
     }
-    let body = (!ended).then_some(body);
-    let body = FallbackBody::live(frames, body, observer, content, held, trial);
+    let body = match held {
+        Some(held) if !ended => FallbackBody::live(frames, body, observer, content, held, trial),
+        held => {
+            if let (Some(observer), Some(held)) = (&mut observer, &held) {
+                observer.settle(held);
+            }
+            FallbackBody::whole(frames)
+        }
+    };
     Response::from_parts(parts, body)
 }
 

@@ -41,8 +41,6 @@ pub(super) enum Stage {
     Broken,
     /// The end marker has passed; the transfer is given until then to end too.
     Ended(Option<Instant>),
-    /// Nothing follows.
-    Over,
 }
 
 // === impl Live ===
@@ -93,7 +91,26 @@ impl<R> Live<R> {
         }
     }
 
-    pub(super) fn is_whole_json(&self) -> bool {
+    /// No more comes: the transfer ended or broke. What the caller is told.
+    pub(super) fn end(&mut self, error: Option<BoxError>) -> Option<BoxError> {
+        match (self.stage, error) {
+            (Stage::Open | Stage::Broken, Some(error)) if !self.is_whole_json() => {
+                return Some(self.broke(error));
+            }
+            // The answer is whole; what becomes of its connection is nobody's business.
+            (Stage::Ended(_), Some(_)) => return None,
+            (Stage::Open, None) => {
+                if let Some(outcome) = self.judge() {
+                    return Some(self.fail(outcome));
+                }
+            }
+            _ => {}
+        }
+        self.complete();
+        None
+    }
+
+    fn is_whole_json(&self) -> bool {
         self.content == Content::Json && self.judge().is_none()
     }
 
@@ -137,7 +154,7 @@ impl<R> Live<R> {
     }
 
     /// A transport error, or what a layer further in says.
-    pub(super) fn broke(&mut self, error: BoxError) -> BoxError {
+    fn broke(&mut self, error: BoxError) -> BoxError {
         if let Some(known) = Error::find(&*error) {
             if let ErrorKind::Timeout(clock) = known.kind() {
                 self.trial.broke(&Cause::Clock(clock), Instant::now());

@@ -26,6 +26,12 @@ impl Content {
             return Self::Opaque;
         };
         let kind = kind.as_bytes();
+        // As nearly all servers write them.
+        match kind {
+            b"application/json" => return Self::Json,
+            b"text/event-stream" => return Self::Events,
+            _ => {}
+        }
         let end = kind.iter().position(|byte| *byte == b';');
         let kind = kind[..end.unwrap_or(kind.len())].trim_ascii();
         if kind.eq_ignore_ascii_case(b"application/json") || has_suffix(kind, b"+json") {

@@ -7,6 +7,7 @@ use crate::{
     call::{Claim, Held},
     error::{BoxError, Error},
     observe::{Content, Observer, Polled, Signals, pass},
+    timeout::Clock,
     trail::{Note, Outcome},
 };
 use bytes::Bytes;
@@ -55,7 +56,7 @@ struct Watch {
 enum Ending {
     /// A clock ran out.
     Expired(Error),
-    /// The end marker had come, and the transfer did not end.
+    /// The answer is all there, and the transfer did not end.
     Quiet,
 }
 
@@ -264,7 +265,10 @@ impl Watch {
         }
         let now = Instant::now();
         let expired = self.limits.expired(now)?;
-        if self.ended {
+        // A stream without an end marker that says why it stopped, and then nothing, has ended too.
+        let between_frames = matches!(expired.clock, Clock::Idle | Clock::Liveness);
+        let finished = between_frames && self.call.signals().has(Signals::FINISHED);
+        if self.ended || finished {
             if let Some(alone) = self.alone.take() {
                 alone.complete();
             }
@@ -310,7 +314,7 @@ impl<B> fmt::Debug for TimeoutsBody<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Body as RequestBody, ServiceBuilderExt, Timeouts, timeout::Clock};
+    use crate::{Body as RequestBody, ServiceBuilderExt, Timeouts};
     use http::{HeaderMap, HeaderValue, Request, Response};
     use http_body_util::BodyExt;
     use std::{collections::VecDeque, convert::Infallible, future::Future};

@@ -61,7 +61,8 @@
 //!
 //! What is inside is dropped, which closes the connection or resets the stream. The error names the
 //! clock, its limit, the elapsed time and the phase. Under the fallback layer it is a failed attempt as
-//! long as nothing was committed.
+//! long as nothing was committed. A stream that has said why it stopped, and then is silent for `idle` or
+//! `liveness`, has ended without an error: Gemini's has no end marker.
 //!
 //! # Cost and order
 //!
