@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::{HeaderName, StatusCode};
 
+use crate::counts::Counts;
 use crate::delta;
 use crate::dialect::CREDENTIALS;
 use crate::failure::narrow;
@@ -11,7 +12,7 @@ use crate::json::{Cursor, Stopped};
 use crate::request::read_top_level;
 use crate::{
     Answer, AnswerFacts, Cooling, Dialect, Event, EventFacts, Failure, FailureClass, Hint,
-    Progress, RequestError, RequestFacts, Usage, response_id,
+    Progress, RequestError, RequestFacts, response_id,
 };
 
 /// Anthropic messages.
@@ -137,15 +138,6 @@ struct Document<'a> {
     refused: bool,
 }
 
-/// Tokens as Anthropic counts them: `input_tokens` leaves out what went through the cache.
-#[derive(Default)]
-struct Counts {
-    input: Option<u64>,
-    cache_written: Option<u64>,
-    cache_read: Option<u64>,
-    output: Option<u64>,
-}
-
 /// What an error says about itself.
 #[derive(Default)]
 struct Told<'a> {
@@ -172,11 +164,11 @@ impl<'a> Document<'a> {
             match key {
                 b"type" => self.kind = cursor.text()?,
                 b"id" => self.read_id(cursor)?,
-                b"usage" => self.usage.read(cursor)?,
+                b"usage" => read_counts(&mut self.usage, cursor)?,
                 b"stop_reason" => self.read_stop_reason(cursor)?,
                 b"message" => cursor.object(|cursor, key| match key {
                     b"id" => self.read_id(cursor),
-                    b"usage" => self.usage.read(cursor),
+                    b"usage" => read_counts(&mut self.usage, cursor),
                     _ => cursor.skip(),
                 })?,
                 b"delta" => cursor.object(|cursor, key| {
@@ -244,36 +236,6 @@ impl<'a> Document<'a> {
     /// The error that this document reports inside a 2xx answer.
     fn failure(&self) -> Option<Failure> {
         self.error.as_ref().map(Told::in_band)
-    }
-}
-
-// === impl Counts ===
-
-impl Counts {
-    fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stopped> {
-        cursor.object(|cursor, key| {
-            match key {
-                b"input_tokens" => self.input = cursor.number()?,
-                b"output_tokens" => self.output = cursor.number()?,
-                b"cache_creation_input_tokens" => self.cache_written = cursor.number()?,
-                b"cache_read_input_tokens" => self.cache_read = cursor.number()?,
-                _ => cursor.skip()?,
-            }
-            Ok(())
-        })
-    }
-
-    fn total(&self) -> Option<Usage> {
-        let cached = |count: Option<u64>| count.unwrap_or(0);
-        let usage = Usage {
-            input: self.input.map(|input| {
-                input
-                    .saturating_add(cached(self.cache_written))
-                    .saturating_add(cached(self.cache_read))
-            }),
-            output: self.output,
-        };
-        (usage != Usage::default()).then_some(usage)
     }
 }
 
@@ -372,4 +334,17 @@ fn of_message(message: &[u8]) -> Option<FailureClass> {
         .iter()
         .find(|(start, _)| message.starts_with(start))
         .map(|&(_, class)| class)
+}
+
+fn read_counts(counts: &mut Counts, cursor: &mut Cursor<'_>) -> Result<(), Stopped> {
+    cursor.object(|cursor, key| {
+        match key {
+            b"input_tokens" => counts.input = cursor.number()?,
+            b"output_tokens" => counts.output = cursor.number()?,
+            b"cache_creation_input_tokens" => counts.cache_written = cursor.number()?,
+            b"cache_read_input_tokens" => counts.cache_read = cursor.number()?,
+            _ => cursor.skip()?,
+        }
+        Ok(())
+    })
 }

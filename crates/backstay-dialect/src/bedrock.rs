@@ -3,12 +3,12 @@
 use http::HeaderName;
 
 use crate::amazon_error::AmazonError;
+use crate::counts::Counts;
 use crate::dialect::CREDENTIALS;
 use crate::json::{Cursor, Stopped};
 use crate::path_model::before_last;
 use crate::{
     Answer, AnswerFacts, Dialect, Event, EventFacts, Failure, Progress, RequestError, RequestFacts,
-    Usage,
 };
 
 /// Bedrock's `/model/{id}/converse` and `/model/{id}/converse-stream`.
@@ -142,15 +142,6 @@ struct Document {
     usage: Counts,
 }
 
-/// Tokens as Bedrock counts them: `inputTokens` leaves out what went through the cache.
-#[derive(Default)]
-struct Counts {
-    input: Option<u64>,
-    cache_read: Option<u64>,
-    cache_written: Option<u64>,
-    output: Option<u64>,
-}
-
 // === impl Document ===
 
 impl Document {
@@ -186,38 +177,21 @@ impl Document {
                 }
                 Ok(())
             }
-            b"usage" => self.usage.read(cursor),
+            b"usage" => read_counts(&mut self.usage, cursor),
             _ => cursor.skip(),
         })
     }
 }
 
-// === impl Counts ===
-
-impl Counts {
-    fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stopped> {
-        cursor.object(|cursor, key| {
-            match key {
-                b"inputTokens" => self.input = cursor.number()?,
-                b"outputTokens" => self.output = cursor.number()?,
-                b"cacheReadInputTokens" => self.cache_read = cursor.number()?,
-                b"cacheWriteInputTokens" => self.cache_written = cursor.number()?,
-                _ => cursor.skip()?,
-            }
-            Ok(())
-        })
-    }
-
-    fn total(&self) -> Option<Usage> {
-        let cached = |count: Option<u64>| count.unwrap_or(0);
-        let usage = Usage {
-            input: self.input.map(|input| {
-                input
-                    .saturating_add(cached(self.cache_read))
-                    .saturating_add(cached(self.cache_written))
-            }),
-            output: self.output,
-        };
-        (usage != Usage::default()).then_some(usage)
-    }
+fn read_counts(counts: &mut Counts, cursor: &mut Cursor<'_>) -> Result<(), Stopped> {
+    cursor.object(|cursor, key| {
+        match key {
+            b"inputTokens" => counts.input = cursor.number()?,
+            b"outputTokens" => counts.output = cursor.number()?,
+            b"cacheReadInputTokens" => counts.cache_read = cursor.number()?,
+            b"cacheWriteInputTokens" => counts.cache_written = cursor.number()?,
+            _ => cursor.skip()?,
+        }
+        Ok(())
+    })
 }

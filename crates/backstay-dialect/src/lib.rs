@@ -88,6 +88,7 @@ mod anthropic;
 mod bedrock;
 mod bedrock_anthropic;
 mod cohere;
+mod counts;
 mod delta;
 mod detect;
 mod dialect;
