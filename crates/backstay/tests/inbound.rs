@@ -309,10 +309,13 @@ async fn when_the_caller_leaves_everything_below_is_dropped() {
     assert_eq!(upstream.live(), 0);
 }
 
+/// How calls ended, and when.
+type Ends = Mutex<Vec<(Option<ErrorKind>, Instant)>>;
+
 /// Asks an upstream through a client stack with an ample budget of its own, from a handler.
 fn asking(
     upstream: &Upstream,
-    ends: &Arc<Mutex<Vec<(Option<ErrorKind>, Instant)>>>,
+    ends: &Arc<Ends>,
 ) -> impl Service<Request<Body>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
 + Clone
 + use<> {
