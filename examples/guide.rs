@@ -15,6 +15,8 @@ mod pages {
     mod batch {}
     #[doc = include_str!("../docs/guide/shutdown.md")]
     mod shutdown {}
+    #[doc = include_str!("../docs/guide/services.md")]
+    mod services {}
     #[doc = include_str!("../docs/guide/errors.md")]
     mod errors {}
 }

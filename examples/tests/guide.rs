@@ -4,12 +4,13 @@
 
 use std::{fs, path::Path};
 
-const PATTERNS: [&str; 7] = [
+const PATTERNS: [&str; 8] = [
     "batch",
     "cancellation",
     "errors",
     "fallback",
     "parallel",
+    "services",
     "shutdown",
     "timeout",
 ];

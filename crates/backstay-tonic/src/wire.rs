@@ -1,5 +1,6 @@
 //! What gRPC has in its headers beside the status.
 
+use backstay::deadline::TimeForm;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Duration;
 
@@ -14,19 +15,6 @@ pub(crate) const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-push
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// Its details, as base64.
 pub(crate) const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
-
-/// The largest number that `grpc-timeout` holds: 8 digits.
-const MAX_NUMBER: u128 = 99_999_999;
-
-/// The units of `grpc-timeout` in nanoseconds, the finest first.
-const UNITS: [(u8, u128); 6] = [
-    (b'n', 1),
-    (b'u', 1_000),
-    (b'm', 1_000_000),
-    (b'S', 1_000_000_000),
-    (b'M', 60 * 1_000_000_000),
-    (b'H', 3_600 * 1_000_000_000),
-];
 
 /// What a server asks for before the call is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,13 +36,7 @@ pub(crate) enum Pushback {
 /// assert_eq!(parse_grpc_timeout(b"123456789m"), None);
 /// ```
 pub fn parse_grpc_timeout(value: &[u8]) -> Option<Duration> {
-    let (unit, digits) = value.split_last()?;
-    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let number: u128 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    let (_, nanos) = UNITS.iter().find(|(name, _)| name == unit)?;
-    Some(duration(number * nanos))
+    TimeForm::Grpc.parse(value)
 }
 
 /// Writes a `grpc-timeout`: in the finest unit that needs no more than eight digits, rounded down, so that
@@ -68,22 +50,7 @@ pub fn parse_grpc_timeout(value: &[u8]) -> Option<Duration> {
 /// assert_eq!(format_grpc_timeout(Duration::from_secs(20)), "20000000u");
 /// ```
 pub fn format_grpc_timeout(left: Duration) -> HeaderValue {
-    let left = left.as_nanos();
-    let (unit, number) = UNITS
-        .iter()
-        .map(|(unit, nanos)| (*unit, left / nanos))
-        .find(|(_, number)| *number <= MAX_NUMBER)
-        .unwrap_or((b'H', MAX_NUMBER));
-    let text = format!("{number}{}", char::from(unit));
-    // Digits and a letter are a header's value.
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("0n"))
-}
-
-fn duration(nanos: u128) -> Duration {
-    const SECOND: u128 = 1_000_000_000;
-    let seconds = u64::try_from(nanos / SECOND).unwrap_or(u64::MAX);
-    // A remainder of a second fits.
-    Duration::new(seconds, u32::try_from(nanos % SECOND).unwrap_or(0))
+    TimeForm::Grpc.format(left)
 }
 
 // === impl Pushback ===

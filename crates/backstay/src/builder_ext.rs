@@ -7,6 +7,8 @@ use crate::{
     drain::{Drain, DrainLayer},
     error::BuildError,
     fallback::{FallbackLayer, Targets},
+    inbound::{Inbound, InboundLayer},
+    outbound::{Outbound, OutboundLayer},
     status_error::StatusErrorLayer,
     timeout::{Timeouts, TimeoutsLayer},
 };
@@ -37,6 +39,16 @@ use tower::{ServiceBuilder, layer::util::Stack};
 pub trait ServiceBuilderExt<L>: sealed::Sealed<L> + Sized {
     /// Lets a drain wait for the calls, and end them. See [`drain`](crate::drain).
     fn drain(self, drain: &Drain) -> ServiceBuilder<Stack<DrainLayer, L>>;
+
+    /// On a server: holds each request to the time that its caller has. See [`inbound`](crate::inbound).
+    ///
+    /// # Errors
+    ///
+    /// As [`InboundLayer::new`].
+    fn inbound(
+        self,
+        settings: Inbound,
+    ) -> Result<ServiceBuilder<Stack<InboundLayer, L>>, BuildError>;
 
     /// Runs a hook when a call is cancelled or fails. See [`cancel`](crate::cancel).
     fn on_cancel<F, T>(self, hook: F) -> ServiceBuilder<Stack<CancelLayer, L>>
@@ -70,6 +82,16 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed<L> + Sized {
         targets: Targets,
     ) -> Result<ServiceBuilder<Stack<FallbackLayer, L>>, BuildError>;
 
+    /// Tells the time left with each attempt. See [`outbound`](crate::outbound).
+    ///
+    /// # Errors
+    ///
+    /// As [`OutboundLayer::new`].
+    fn outbound(
+        self,
+        settings: Outbound,
+    ) -> Result<ServiceBuilder<Stack<OutboundLayer, L>>, BuildError>;
+
     /// Puts the clocks around each attempt. See [`timeout`](crate::timeout).
     ///
     /// # Errors
@@ -84,6 +106,13 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed<L> + Sized {
 impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
     fn drain(self, drain: &Drain) -> ServiceBuilder<Stack<DrainLayer, L>> {
         self.layer(drain.layer())
+    }
+
+    fn inbound(
+        self,
+        settings: Inbound,
+    ) -> Result<ServiceBuilder<Stack<InboundLayer, L>>, BuildError> {
+        Ok(self.layer(InboundLayer::new(settings)?))
     }
 
     fn on_cancel<F, T>(self, hook: F) -> ServiceBuilder<Stack<CancelLayer, L>>
@@ -114,6 +143,13 @@ impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
         targets: Targets,
     ) -> Result<ServiceBuilder<Stack<FallbackLayer, L>>, BuildError> {
         Ok(self.layer(FallbackLayer::new(targets)?))
+    }
+
+    fn outbound(
+        self,
+        settings: Outbound,
+    ) -> Result<ServiceBuilder<Stack<OutboundLayer, L>>, BuildError> {
+        Ok(self.layer(OutboundLayer::new(settings)?))
     }
 
     fn timeouts(

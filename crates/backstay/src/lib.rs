@@ -49,7 +49,10 @@
 //! | [`status_error`] | an error in place of a status outside of 2xx | 4 |
 //! | [`deadline`] | one instant over readiness, attempts, waits and body | 5 |
 //! | [`fallback`] | retry, other models, other providers, before commit | 6 |
+//! | [`outbound`] | the time left, told to servers that you name | between 6 and 7 |
 //! | [`timeout`] | the clocks of each attempt | 7, right around the client |
+//!
+//! On a server, around its handlers: [`inbound`], for the deadline that a request comes with.
 //!
 //! Many calls at once, a window of them in flight: [`batch`].
 //!
@@ -124,6 +127,8 @@ pub mod drain;
 pub mod error;
 pub mod fallback;
 pub mod group;
+pub mod inbound;
+pub mod outbound;
 pub mod scope;
 pub mod status_error;
 pub mod timeout;

@@ -1,16 +1,9 @@
-//! The headers in which callers tell how long they will wait.
+//! What callers tell in headers of how long they will wait.
 //!
-//! | header | form | source |
-//! |---|---|---|
-//! | `grpc-timeout` | up to 8 digits and a unit, `H M S m u n` | gRPC over HTTP/2 |
-//! | `connect-timeout-ms` | up to 10 digits | Connect protocol |
-//! | `x-envoy-expected-rq-timeout-ms` | milliseconds | Envoy |
-//! | `request-timeout` | seconds | expired drafts, and in use |
-//! | `x-stainless-timeout`, `x-stainless-read-timeout` | seconds between two reads | the OpenAI and Anthropic SDKs |
-//!
-//! The SDKs' two are no deadline: they bound each read, so they shorten `headers` and `idle`. All are only
-//! ever earlier than what the configuration says.
+//! [`DeadlineHeader`] has their forms. The SDKs' own two are no deadline: they bound each read, so they shorten
+//! `headers` and `idle`. All are only ever earlier than what the configuration says.
 
+use backstay::deadline::{DeadlineHeader, ReadLimitHeader};
 use http::{HeaderMap, HeaderName};
 use tokio::time::Duration;
 
@@ -30,15 +23,12 @@ impl Told {
     pub(crate) fn read(headers: &HeaderMap, believed: &[HeaderName]) -> Self {
         let mut told = Self::default();
         for name in believed {
-            let Some(text) = headers.get(name).and_then(|value| value.to_str().ok()) else {
-                continue;
-            };
-            let (slot, value) = match name.as_str() {
-                "grpc-timeout" => (&mut told.whole, grpc(text)),
-                "connect-timeout-ms" => (&mut told.whole, millis(text, 10)),
-                "x-envoy-expected-rq-timeout-ms" => (&mut told.whole, millis(text, 15)),
-                "request-timeout" => (&mut told.whole, seconds(text)),
-                _ => (&mut told.read, seconds(text)),
+            let (slot, value) = match DeadlineHeader::of(name) {
+                Some(header) => (&mut told.whole, header.read(headers)),
+                None => {
+                    let header = ReadLimitHeader::new(name.clone());
+                    (&mut told.read, header.read(headers))
+                }
             };
             if let Some(value) = value {
                 *slot = Some(slot.map_or(value, |other| other.min(value)));
@@ -46,37 +36,6 @@ impl Told {
         }
         told
     }
-}
-
-/// gRPC over HTTP/2: `Timeout -> TimeoutValue TimeoutUnit`, 1 to 8 digits.
-fn grpc(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let number = digits(number, 8)?;
-    Some(match unit {
-        "H" => Duration::from_secs(number.checked_mul(3600)?),
-        "M" => Duration::from_secs(number.checked_mul(60)?),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    })
-}
-
-fn millis(text: &str, most: usize) -> Option<Duration> {
-    digits(text, most).map(Duration::from_millis)
-}
-
-/// Whole or broken seconds.
-fn seconds(text: &str) -> Option<Duration> {
-    let sound = text.len() <= 16 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let number: f64 = sound.then(|| text.parse().ok())??;
-    Duration::try_from_secs_f64(number).ok()
-}
-
-fn digits(text: &str, most: usize) -> Option<u64> {
-    let sound = (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    sound.then(|| text.parse().ok())?
 }
 
 #[cfg(test)]

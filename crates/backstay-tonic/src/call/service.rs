@@ -5,9 +5,10 @@ use crate::{
     methods::{Known, Reply},
     replay::ReplayBody,
     status::status_of,
-    wire::{GRPC_TIMEOUT, parse_grpc_timeout},
 };
-use backstay::{BoxError, Deadline, fallback::Idempotent, timeout::Streaming};
+use backstay::{
+    BoxError, Deadline, deadline::DeadlineHeader, fallback::Idempotent, timeout::Streaming,
+};
 use bytes::Bytes;
 use http::{Request, Response};
 use std::task::{Context, Poll};
@@ -70,10 +71,7 @@ where
 
 /// Makes a deadline of a `grpc-timeout`, unless an earlier one is there.
 pub(crate) fn adopt_timeout<B>(request: &mut Request<B>) {
-    let timeout = request
-        .headers()
-        .get(GRPC_TIMEOUT)
-        .and_then(|value| parse_grpc_timeout(value.as_bytes()));
+    let timeout = DeadlineHeader::GRPC_TIMEOUT.read(request.headers());
     if let Some(timeout) = timeout {
         let extensions = request.extensions_mut();
         let said = extensions.get::<Deadline>().copied();

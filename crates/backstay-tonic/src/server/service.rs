@@ -1,11 +1,8 @@
 //! The service.
 
 use super::{GrpcServerBody, GrpcServerFuture};
-use crate::{
-    status::status_of,
-    wire::{GRPC_TIMEOUT, parse_grpc_timeout},
-};
-use backstay::{BoxError, Deadline};
+use crate::status::status_of;
+use backstay::{BoxError, Deadline, deadline::DeadlineHeader};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -61,11 +58,7 @@ where
 fn inbound<B>(request: &Request<B>) -> Deadline {
     let said = request.extensions().get::<Deadline>().copied();
     let said = said.unwrap_or(Deadline::NEVER);
-    let timeout = request
-        .headers()
-        .get(GRPC_TIMEOUT)
-        .and_then(|value| parse_grpc_timeout(value.as_bytes()));
-    match timeout {
+    match DeadlineHeader::GRPC_TIMEOUT.read(request.headers()) {
         Some(timeout) => {
             let margin = MARGIN.min(timeout / 4);
             Deadline::after(timeout.saturating_sub(margin)).earlier(said)

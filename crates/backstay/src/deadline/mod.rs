@@ -57,17 +57,26 @@
 //! One timer per call, made when something is waited for first, kept from the head to the end of the
 //! body; no timer work per frame. Put it outside of everything that it shall bound, and inside of
 //! [`cancel`](crate::cancel).
+//!
+//! # Between services
+//!
+//! It travels in headers: [`inbound`](crate::inbound) reads them on a server, [`outbound`](crate::outbound)
+//! writes them for each attempt, and [`DeadlineHeader`] is what both know of them.
 
 mod ambient;
 mod body;
+mod form;
 mod future;
+mod header;
 mod layer;
 mod service;
 
 pub use self::{
     ambient::{Deadline, WithDeadline},
     body::DeadlineBody,
+    form::TimeForm,
     future::DeadlineFuture,
+    header::{DeadlineHeader, ReadLimitHeader},
     layer::DeadlineLayer,
     service::DeadlineService,
 };

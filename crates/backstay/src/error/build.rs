@@ -17,6 +17,18 @@ pub enum BuildError {
         /// The name of the setting.
         setting: &'static str,
     },
+    /// A lower bound is above the upper one.
+    Bounds {
+        /// The name of the lower bound, or the bound itself if it is none of the settings.
+        least: &'static str,
+        /// The name of the upper bound.
+        most: &'static str,
+    },
+    /// What should name an authority does not: it is a host, with a port if it has one.
+    Authority {
+        /// What was given.
+        authority: String,
+    },
     /// A fallback without any target.
     NoTargets,
     /// More targets than a call can have.
@@ -87,6 +99,17 @@ impl fmt::Display for BuildError {
                 "{setting} is zero: use a longer duration, or `Duration::MAX` for never"
             ),
             Self::Zero { setting } => write!(f, "{setting} is zero: use at least 1"),
+            Self::Bounds { least, most } => {
+                write!(
+                    f,
+                    "{least} is more than {most}: lower the one or raise the other"
+                )
+            }
+            Self::Authority { authority } => write!(
+                f,
+                "{authority:?} is no authority: give a host, and its port unless that is the scheme's own, as \
+                 in `models.internal:8080`"
+            ),
             Self::NoTargets => f.write_str("a fallback needs at least one target"),
             Self::TooManyTargets { most } => write!(
                 f,

@@ -212,6 +212,13 @@ impl Error {
         error
     }
 
+    /// The time of a request to a server is over; there is no record of it.
+    pub(crate) fn late(limit: Option<Duration>, elapsed: Duration, phase: Phase) -> Self {
+        let mut error = Self::new(ErrorKind::Deadline).with_times(limit, elapsed);
+        error.0.phase = Some(phase);
+        error
+    }
+
     pub(crate) fn timeout(call: &Call, clock: Clock, limit: Duration, elapsed: Duration) -> Self {
         let mut error = Self::of(call, ErrorKind::Timeout(clock));
         error.0.limit = Some(limit);
