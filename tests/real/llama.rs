@@ -1,0 +1,412 @@
+//! A real LLM server, llama.cpp's, and what is left there of calls that were given up.
+
+use crate::{
+    calls::{call, post, struck},
+    programs::Programs,
+    server::Server,
+    table::{Drill, Table, seen},
+};
+use backstay::{
+    Body, BoxError, ErrorKind, Phase, Timeouts,
+    fallback::{Commit, CoolDowns, Target, Targets},
+    timeout::Clock,
+    trail::Outcome,
+};
+use backstay_mock::Mock;
+use backstay_tests::{
+    HANGS, MS, PROMPTLY, holds,
+    stack::{Setup, http1},
+};
+use http::Request;
+use http_body_util::BodyExt;
+use serde_json::json;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tower::ServiceExt;
+
+/// A llama-server.
+pub(crate) struct Llama {
+    pub(crate) server: Server,
+}
+
+/// Which model it serves.
+#[derive(Clone, Copy)]
+pub(crate) enum Model {
+    /// Random weights, thousands of tokens a second.
+    Tiny,
+    /// SmolLM2 with 135 million parameters, some dozens a second.
+    Small,
+}
+
+/// Of each call that is not about the budget.
+pub(crate) const BUDGET: Duration = Duration::from_secs(15);
+/// `first_token` of streams, `headers` of unary calls, `idle`: what ends a silence.
+pub(crate) const SILENCE: Duration = Duration::from_secs(1);
+/// Of a short answer.
+pub(crate) const SOME: u64 = 48;
+/// So many that no drill waits for the end.
+pub(crate) const ENDLESS: u64 = 7_000;
+
+const CALLS: usize = 200;
+const AT_ONCE: usize = 8;
+const SLOTS: usize = 4;
+/// Of each of the two hundred.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// The drills.
+pub(crate) async fn drills(table: &mut Table, programs: &Programs) -> Result<(), BoxError> {
+    let tiny = Llama::start(programs, Model::Tiny, SLOTS).await?;
+    let small = Llama::start(programs, Model::Small, SLOTS).await?;
+    for (name, llama) in [("random model", &tiny), ("135M model", &small)] {
+        for (shape, stream) in SHAPES {
+            let drill = format!("llama-server, {name}, {shape}");
+            let doing = llama.answers(stream);
+            table.row(&drill, "whole, 48 tokens used", doing).await;
+        }
+    }
+    for (shape, stream) in SHAPES {
+        let drill = format!("first server stopped, {shape}");
+        let doing = stopped(&small, &tiny, stream);
+        table
+            .row(&drill, "a clock, then the fallback's answer", doing)
+            .await;
+    }
+    let doing = error_in_band(&tiny);
+    let drill = "in-band error before content";
+    table.row(drill, "the fallback's answer", doing).await;
+    for (shape, stream) in SHAPES {
+        let drill = format!("{CALLS} x 200 ms, {AT_ONCE} at once, {SLOTS} slots, {shape}");
+        let expected = "each at its deadline, each cancelled there";
+        table
+            .row(&drill, expected, two_hundred(&tiny, stream))
+            .await;
+    }
+    let doing = terminated(programs, &tiny, Commit::FirstContent);
+    let drill = "SIGTERM in mid-stream, text was shown";
+    table
+        .row(drill, "typed error inside the budget", doing)
+        .await;
+    let doing = terminated(programs, &tiny, Commit::End);
+    let drill = "SIGTERM in mid-stream, answer held";
+    table.row(drill, "the fallback's answer", doing).await;
+    let doing = terminated_in_queue(programs, &tiny);
+    let drill = "SIGTERM while the call waits for a slot";
+    table.row(drill, "the fallback's answer", doing).await;
+    let doing = killed(programs);
+    let drill = "SIGKILL in mid-stream, text was shown";
+    table.row(drill, "transport error at once", doing).await;
+    let doing = stopped_in_mid_stream(&small);
+    let drill = "SIGSTOP in mid-stream, text was shown";
+    table
+        .row(drill, "idle clock; cancelled after SIGCONT", doing)
+        .await;
+    Ok(())
+}
+
+const SHAPES: [(&str, bool); 2] = [("unary", false), ("stream", true)];
+
+/// Clocks that end a silence, whatever the call has come to.
+pub(crate) fn clocks() -> Timeouts {
+    Timeouts::new()
+        .for_streams(|clocks| clocks.first_token(SILENCE).idle(SILENCE))
+        .for_unary(|clocks| clocks.headers(SILENCE))
+}
+
+/// Two servers, each asked once.
+pub(crate) fn first_then(second: &Llama) -> Targets {
+    let second = Target::named("second").origin(second.server.url());
+    Targets::new(Target::named("first"))
+        .then(second.allow_plaintext())
+        .retries(0)
+        .cool_downs(CoolDowns::off())
+}
+
+fn alone() -> Targets {
+    Targets::new(Target::named("first")).retries(0)
+}
+
+// --- Drills ---
+
+async fn stopped(first: &Llama, second: &Llama, stream: bool) -> Drill {
+    first.server.stop()?;
+    let stack = Setup::new(first_then(second)).timeouts(clocks()).http1();
+    let end = call(&stack, first.ask(SOME, stream)?).await;
+    first.server.go_on()?;
+    let (end, left) = (end?, first.nothing_left().await?);
+    let clock = if stream {
+        Clock::FirstToken
+    } else {
+        Clock::Headers
+    };
+    let good = end.answered("second", 2) && end.first() == Some(Outcome::Timeout(clock));
+    seen(good && left.is_empty(), format!("{end}{left}"))
+}
+
+async fn error_in_band(second: &Llama) -> Drill {
+    let mock = Mock::start().await?;
+    let document = json!({
+        "model": "early-in-band-error",
+        "stream": true,
+        "max_tokens": SOME,
+        "messages": [{"role": "user", "content": "Say something."}],
+    });
+    let request = post(format!("{}/v1/chat/completions", mock.url()), &document)?;
+    let end = call(&Setup::new(first_then(second)).http1(), request).await?;
+    let good = end.answered("second", 2) && end.first() == Some(Outcome::InBand);
+    seen(good, end)
+}
+
+async fn two_hundred(llama: &Llama, stream: bool) -> Drill {
+    let (began, cancelled) = (llama.began(), llama.cancelled());
+    let stack = Arc::new(Setup::new(alone()).budget(SHORT).http1());
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let late = Arc::new(AtomicUsize::new(0));
+    let mut calls = JoinSet::new();
+    for _ in 0..CALLS {
+        let request = llama.ask(ENDLESS, stream)?;
+        let (stack, places, late) = (stack.clone(), places.clone(), late.clone());
+        calls.spawn(async move {
+            let _place = places.acquire_owned().await?;
+            let end = call(&stack, request).await?;
+            let on_time = end.error == Some(ErrorKind::Deadline) && end.at(SHORT);
+            late.fetch_add(usize::from(on_time), Relaxed);
+            Ok::<_, BoxError>(())
+        });
+    }
+    while let Some(called) = calls.join_next().await {
+        called??;
+    }
+    let left = llama.nothing_left().await?;
+    let (began, cancelled) = (llama.began() - began, llama.cancelled() - cancelled);
+    let late = late.load(Relaxed);
+    let hooks = stack.ends().settled().await.hooked().len();
+    let good = late == CALLS && hooks == CALLS && cancelled == began && left.is_empty();
+    seen(
+        good,
+        format!("{late} deadlines, {hooks} hooks; {began} began, {cancelled} cancelled{left}"),
+    )
+}
+
+async fn terminated(programs: &Programs, second: &Llama, commit: Commit) -> Drill {
+    let first = Llama::start(programs, Model::Small, 1).await?;
+    let targets = first_then(second).commit(commit);
+    let stack = Setup::new(targets)
+        .timeouts(clocks())
+        .budget(BUDGET)
+        .http1();
+    let request = first.ask(
+        if commit == Commit::End {
+            SOME * 20
+        } else {
+            ENDLESS
+        },
+        true,
+    )?;
+    let end = struck(&stack, request, Phase::Body, async {
+        first.server.terminate()
+    })
+    .await?;
+    // Now and then it closes the connection, as it should.
+    let ended = [
+        Some(Outcome::Timeout(Clock::Idle)),
+        Some(Outcome::Transport),
+        Some(Outcome::Truncated),
+    ];
+    let good = ended.contains(&end.first())
+        && match commit {
+            Commit::End => end.answered("second", 2),
+            _ => end.error.is_some() && end.attempts.len() == 1 && end.took < BUDGET,
+        };
+    seen(good, end)
+}
+
+async fn terminated_in_queue(programs: &Programs, second: &Llama) -> Drill {
+    let first = Llama::start(programs, Model::Small, 1).await?;
+    let stack = Setup::new(alone()).http1();
+    let occupies = tokio::spawn({
+        let (stack, request) = (stack.clone(), first.ask(ENDLESS, true)?);
+        async move { call(&stack, request).await.map(|_| ()) }
+    });
+    if !holds(HANGS, || stack.phase() == Some(Phase::Body)).await {
+        return seen(false, "the slot is not taken");
+    }
+    let waits = Setup::new(first_then(second)).timeouts(clocks()).http1();
+    let terminate = async { first.server.terminate() };
+    let end = struck(&waits, first.ask(SOME, true)?, Phase::Headers, terminate).await;
+    occupies.abort();
+    let end = end?;
+    let good = end.first() != Some(Outcome::Complete) && end.answered("second", 2);
+    seen(good, end)
+}
+
+async fn killed(programs: &Programs) -> Drill {
+    let llama = Llama::start(programs, Model::Small, 1).await?;
+    let stack = Setup::new(alone()).budget(BUDGET).http1();
+    let kill = async { llama.server.kill() };
+    let end = struck(&stack, llama.ask(ENDLESS, true)?, Phase::Body, kill).await?;
+    let good = end.error == Some(ErrorKind::Transport) && end.took < BUDGET / 2;
+    seen(good, end)
+}
+
+async fn stopped_in_mid_stream(llama: &Llama) -> Drill {
+    let cancelled = llama.cancelled();
+    let stack = Setup::new(alone())
+        .timeouts(clocks())
+        .budget(BUDGET)
+        .http1();
+    let stop = async { llama.server.stop() };
+    let end = struck(&stack, llama.ask(ENDLESS, true)?, Phase::Body, stop).await;
+    llama.server.go_on()?;
+    let (end, left) = (end?, llama.nothing_left().await?);
+    let cancelled = llama.cancelled() - cancelled;
+    let good = end.error == Some(ErrorKind::Timeout(Clock::Idle)) && cancelled == 1;
+    seen(
+        good && left.is_empty(),
+        format!("{end}; {cancelled} cancelled{left}"),
+    )
+}
+
+// === impl Llama ===
+
+impl Llama {
+    /// Starts one, with so many slots.
+    pub(crate) async fn start(
+        programs: &Programs,
+        model: Model,
+        slots: usize,
+    ) -> Result<Self, BoxError> {
+        let (file, context) = match model {
+            Model::Tiny => (&programs.tiny, 8_192),
+            Model::Small => (&programs.small, 2_048),
+        };
+        let server = Server::start(programs.llama.as_ref(), |port| {
+            let (port, slots_) = (port.to_string(), slots.to_string());
+            let context = (context * slots).to_string();
+            let words = [
+                "--model",
+                file,
+                "--host",
+                "127.0.0.1",
+                "--port",
+                &port,
+                "--threads",
+                "1",
+                "--parallel",
+                &slots_,
+                "--ctx-size",
+                &context,
+                "--metrics",
+                "--slots",
+            ];
+            words.map(str::to_owned).into()
+        })
+        .await?;
+        let llama = Self { server };
+        // It listens before its model is there.
+        let loaded = async {
+            while llama.get("/health").await.is_err() {
+                sleep(20 * MS).await;
+            }
+        };
+        timeout(HANGS, loaded)
+            .await
+            .map_err(|_| "no model is loaded")?;
+        Ok(llama)
+    }
+
+    /// Asks for an answer of so many tokens, which no end of text cuts short.
+    pub(crate) fn ask(&self, tokens: u64, stream: bool) -> Result<Request<Body>, BoxError> {
+        let mut document = json!({
+            "model": "any",
+            "stream": stream,
+            "max_tokens": tokens,
+            "ignore_eos": true,
+            "messages": [{"role": "user", "content": "Tell a long story of a boat."}],
+        });
+        if stream {
+            document["stream_options"] = json!({"include_usage": true});
+        }
+        post(
+            format!("{}/v1/chat/completions", self.server.url()),
+            &document,
+        )
+    }
+
+    async fn answers(&self, stream: bool) -> Drill {
+        let stack = Setup::new(alone()).budget(BUDGET).http1();
+        let end = call(&stack, self.ask(SOME, stream)?).await?;
+        let used = if stream {
+            let usage = end.attempts.first().and_then(|attempt| attempt.usage);
+            usage.and_then(|usage| usage.output)
+        } else {
+            let document: serde_json::Value = serde_json::from_slice(&end.body)?;
+            document["usage"]["completion_tokens"].as_u64()
+        };
+        let good = end.answered("first", 1) && used == Some(SOME);
+        seen(good, format!("{end}, {} tokens", used.unwrap_or(0)))
+    }
+
+    /// Requests that it has begun with.
+    pub(crate) fn began(&self) -> usize {
+        self.server.logged("processing task,")
+    }
+
+    /// Requests whose callers it has seen leave.
+    pub(crate) fn cancelled(&self) -> usize {
+        self.server.logged("cancel task,")
+    }
+
+    /// Waits until it has noticed who left. Says what it is still at: nothing, if all is well.
+    pub(crate) async fn nothing_left(&self) -> Result<String, BoxError> {
+        let mut left = (0, 0);
+        for _ in 0..500 {
+            left = (
+                self.metric("llamacpp:requests_processing").await?,
+                self.metric("llamacpp:requests_deferred").await?,
+            );
+            if left == (0, 0) {
+                break;
+            }
+            sleep(20 * MS).await;
+        }
+        if left != (0, 0) {
+            return Ok(format!("; {} processing, {} deferred", left.0, left.1));
+        }
+        let decoded = self.metric("llamacpp:n_decode_total").await?;
+        sleep(200 * MS).await;
+        let more = self.metric("llamacpp:n_decode_total").await? - decoded;
+        Ok(if more > 0 {
+            format!("; {more} decoded for nobody")
+        } else {
+            String::new()
+        })
+    }
+
+    async fn metric(&self, name: &str) -> Result<u64, BoxError> {
+        let metrics = self.get("/metrics").await?;
+        let value = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.ok_or("no such metric")?.trim().parse()?)
+    }
+
+    async fn get(&self, path: &str) -> Result<String, BoxError> {
+        let request = Request::get(format!("{}{path}", self.server.url())).body(Body::empty())?;
+        let response = timeout(PROMPTLY, http1().oneshot(request)).await??;
+        if response.status() != 200 {
+            return Err(response.status().to_string().into());
+        }
+        let body = timeout(PROMPTLY, response.into_body().collect()).await??;
+        Ok(String::from_utf8(body.to_bytes().into())?)
+    }
+}
