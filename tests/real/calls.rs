@@ -8,7 +8,7 @@ use backstay_tests::{answer, holds, stack::Stack};
 use bytes::Bytes;
 use http::{Request, Response, header::CONTENT_TYPE};
 use serde_json::Value;
-use std::{fmt, time::Duration};
+use std::{fmt, pin::pin, time::Duration};
 use tokio::time::{Instant, sleep};
 use tower::Service;
 
@@ -94,9 +94,12 @@ where
         sleep(ON).await;
         fault.await
     };
-    let (end, struck) = tokio::join!(call(stack, request), striking);
-    struck?;
-    end
+    let mut calling = pin!(call(stack, request));
+    tokio::select! {
+        end = &mut calling => return end,
+        struck = striking => struck?,
+    }
+    calling.await
 }
 
 // === impl End ===

@@ -21,6 +21,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use serde_json::json;
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -50,8 +51,12 @@ pub(crate) enum Model {
 
 /// Of each call that is not about the budget.
 pub(crate) const BUDGET: Duration = Duration::from_secs(15);
-/// `first_token` of streams, `headers` of unary calls, `idle`: what ends a silence.
-pub(crate) const SILENCE: Duration = Duration::from_secs(1);
+/// `first_token` of streams, `headers` of unary calls: what ends a silence before the answer.
+const SILENCE: Duration = Duration::from_secs(1);
+/// The same of a server that is well, and may be slow on a busy machine.
+const SLOW_START: Duration = Duration::from_secs(8);
+/// `idle`: what ends a silence in the answer.
+const IDLE: Duration = Duration::from_secs(2);
 /// Of a short answer.
 pub(crate) const SOME: u64 = 48;
 /// So many that no drill waits for the end.
@@ -115,16 +120,26 @@ pub(crate) async fn drills(table: &mut Table, programs: &Programs) -> Result<(),
 
 const SHAPES: [(&str, bool); 2] = [("unary", false), ("stream", true)];
 
-/// Clocks that end a silence, whatever the call has come to.
-pub(crate) fn clocks() -> Timeouts {
+/// For calls that meet a silence before their answer.
+pub(crate) fn before_the_answer() -> Timeouts {
     Timeouts::new()
-        .for_streams(|clocks| clocks.first_token(SILENCE).idle(SILENCE))
+        .for_streams(|clocks| clocks.first_token(SILENCE).idle(SLOW_START))
         .for_unary(|clocks| clocks.headers(SILENCE))
+}
+
+/// For streams that meet a silence in the middle.
+pub(crate) fn in_the_answer() -> Timeouts {
+    Timeouts::new().for_streams(|clocks| clocks.first_token(SLOW_START).idle(IDLE))
 }
 
 /// Two servers, each asked once.
 pub(crate) fn first_then(second: &Llama) -> Targets {
-    let second = Target::named("second").origin(second.server.url());
+    let patience = Timeouts::new()
+        .for_streams(|clocks| clocks.first_token(SLOW_START))
+        .for_unary(|clocks| clocks.headers(SLOW_START));
+    let second = Target::named("second")
+        .origin(second.server.url())
+        .timeouts(patience);
     Targets::new(Target::named("first"))
         .then(second.allow_plaintext())
         .retries(0)
@@ -139,7 +154,9 @@ fn alone() -> Targets {
 
 async fn stopped(first: &Llama, second: &Llama, stream: bool) -> Drill {
     first.server.stop()?;
-    let stack = Setup::new(first_then(second)).timeouts(clocks()).http1();
+    let stack = Setup::new(first_then(second))
+        .timeouts(before_the_answer())
+        .http1();
     let end = call(&stack, first.ask(SOME, stream)?).await;
     first.server.go_on()?;
     let (end, left) = (end?, first.nothing_left().await?);
@@ -167,7 +184,7 @@ async fn error_in_band(second: &Llama) -> Drill {
 }
 
 async fn two_hundred(llama: &Llama, stream: bool) -> Drill {
-    let (began, cancelled) = (llama.began(), llama.cancelled());
+    let before = (llama.began(), llama.cancelled());
     let stack = Arc::new(Setup::new(alone()).budget(SHORT).http1());
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let late = Arc::new(AtomicUsize::new(0));
@@ -187,12 +204,15 @@ async fn two_hundred(llama: &Llama, stream: bool) -> Drill {
         called??;
     }
     let left = llama.nothing_left().await?;
-    let (began, cancelled) = (llama.began() - began, llama.cancelled() - cancelled);
+    let began = &llama.began() - &before.0;
+    let cancelled = &llama.cancelled() - &before.1;
     let late = late.load(Relaxed);
     let hooks = stack.ends().settled().await.hooked().len();
-    let good = late == CALLS && hooks == CALLS && cancelled == began && left.is_empty();
+    // Those beyond the slots may be cancelled while they wait.
+    let good = late == CALLS && hooks == CALLS && began.is_subset(&cancelled);
+    let (began, cancelled) = (began.len(), cancelled.len());
     seen(
-        good,
+        good && began > 0 && left.is_empty(),
         format!("{late} deadlines, {hooks} hooks; {began} began, {cancelled} cancelled{left}"),
     )
 }
@@ -201,7 +221,7 @@ async fn terminated(programs: &Programs, second: &Llama, commit: Commit) -> Dril
     let first = Llama::start(programs, Model::Small, 1).await?;
     let targets = first_then(second).commit(commit);
     let stack = Setup::new(targets)
-        .timeouts(clocks())
+        .timeouts(in_the_answer())
         .budget(BUDGET)
         .http1();
     let request = first.ask(
@@ -240,7 +260,9 @@ async fn terminated_in_queue(programs: &Programs, second: &Llama) -> Drill {
     if !holds(HANGS, || stack.phase() == Some(Phase::Body)).await {
         return seen(false, "the slot is not taken");
     }
-    let waits = Setup::new(first_then(second)).timeouts(clocks()).http1();
+    let waits = Setup::new(first_then(second))
+        .timeouts(before_the_answer())
+        .http1();
     let terminate = async { first.server.terminate() };
     let end = struck(&waits, first.ask(SOME, true)?, Phase::Headers, terminate).await;
     occupies.abort();
@@ -261,14 +283,14 @@ async fn killed(programs: &Programs) -> Drill {
 async fn stopped_in_mid_stream(llama: &Llama) -> Drill {
     let cancelled = llama.cancelled();
     let stack = Setup::new(alone())
-        .timeouts(clocks())
+        .timeouts(in_the_answer())
         .budget(BUDGET)
         .http1();
     let stop = async { llama.server.stop() };
     let end = struck(&stack, llama.ask(ENDLESS, true)?, Phase::Body, stop).await;
     llama.server.go_on()?;
     let (end, left) = (end?, llama.nothing_left().await?);
-    let cancelled = llama.cancelled() - cancelled;
+    let cancelled = llama.cancelled().len() - cancelled.len();
     let good = end.error == Some(ErrorKind::Timeout(Clock::Idle)) && cancelled == 1;
     seen(
         good && left.is_empty(),
@@ -305,6 +327,10 @@ impl Llama {
                 &slots_,
                 "--ctx-size",
                 &context,
+                // Each is held by a unary call until it is looked whether its caller is there.
+                "--threads-http",
+                "64",
+                "--ignore-eos",
                 "--metrics",
                 "--slots",
             ];
@@ -356,14 +382,14 @@ impl Llama {
         seen(good, format!("{end}, {} tokens", used.unwrap_or(0)))
     }
 
-    /// Requests that it has begun with.
-    pub(crate) fn began(&self) -> usize {
-        self.server.logged("processing task,")
+    /// Requests that it has begun with, by its numbers.
+    fn began(&self) -> BTreeSet<u64> {
+        self.server.numbers("| task ", "| processing task,")
     }
 
     /// Requests whose callers it has seen leave.
-    pub(crate) fn cancelled(&self) -> usize {
-        self.server.logged("cancel task,")
+    fn cancelled(&self) -> BTreeSet<u64> {
+        self.server.numbers("cancel task, id_task = ", "")
     }
 
     /// Waits until it has noticed who left. Says what it is still at: nothing, if all is well.

@@ -4,13 +4,13 @@
 use crate::{
     calls::{End, call, struck},
     chroma::{self, Chroma},
-    llama::{self, ENDLESS, Llama, Model, SILENCE, SOME, clocks, first_then},
+    llama::{self, ENDLESS, Llama, Model, SOME, before_the_answer, first_then, in_the_answer},
     milvus::Milvus,
     programs::Programs,
     table::{Drill, Table, seen},
 };
 use backstay::{
-    BoxError, ErrorKind, Phase, Timeouts,
+    BoxError, ErrorKind, Phase,
     fallback::{Commit, CoolDowns, Target, Targets},
     timeout::Clock,
     trail::Outcome,
@@ -175,7 +175,8 @@ impl Llm<'_> {
         outcome: Outcome,
         error: ErrorKind,
     ) -> Drill {
-        let stack = Setup::new(self.targets(fallback)).timeouts(timeouts());
+        let stack =
+            Setup::new(self.targets(fallback)).timeouts(before_the_answer().connect(CONNECT));
         let stack = stack.budget(llama::BUDGET).http1();
         self.network
             .break_down(fault, self.first.server.port())
@@ -196,7 +197,7 @@ impl Llm<'_> {
             true => self.targets(true).commit(Commit::End),
             false => self.targets(false),
         };
-        let stack = Setup::new(targets).timeouts(timeouts());
+        let stack = Setup::new(targets).timeouts(in_the_answer());
         let stack = stack.budget(llama::BUDGET).http1();
         let tokens = if fallback { SOME * 20 } else { ENDLESS };
         let breaking = self.network.break_down(fault, self.first.server.port());
@@ -206,7 +207,7 @@ impl Llm<'_> {
     }
 
     async fn until_the_deadline(&self) -> Drill {
-        let budget = 2 * SILENCE;
+        let budget = llama::BUDGET / 3;
         let stack = Setup::new(self.targets(false)).budget(budget).http1();
         let port = self.first.server.port();
         let breaking = self.network.break_down(Fault::AllLost, port);
@@ -237,10 +238,6 @@ impl Llm<'_> {
             .retries(0)
             .cool_downs(CoolDowns::off())
     }
-}
-
-fn timeouts() -> Timeouts {
-    clocks().connect(CONNECT)
 }
 
 // --- The vector stores ---

@@ -5,6 +5,7 @@ use backstay_tests::MS;
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     net::{SocketAddr, TcpListener},
     process::Stdio,
@@ -112,10 +113,23 @@ impl Server {
         Ok(kill_process(self.pid, Signal::KILL)?)
     }
 
-    /// In how many lines of its log a text stands.
-    pub(crate) fn logged(&self, text: &str) -> usize {
+    /// The numbers that stand in its log between two texts.
+    pub(crate) fn numbers(&self, before: &str, after: &str) -> BTreeSet<u64> {
         let log = self.log.lock();
-        log.iter().filter(|line| line.contains(text)).count()
+        let number = |line: &String| {
+            let (_, rest) = line.split_once(before)?;
+            let digits = rest.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+            let end = digits
+                .find(|letter: char| !letter.is_ascii_digit())
+                .unwrap_or(digits.len());
+            let (digits, rest) = digits.split_at(end);
+            rest.trim_start()
+                .starts_with(after)
+                .then_some(digits)?
+                .parse()
+                .ok()
+        };
+        log.iter().filter_map(number).collect()
     }
 
     fn last_lines(&self) -> String {
