@@ -395,7 +395,7 @@ impl Llama {
     /// Waits until it has noticed who left. Says what it is still at: nothing, if all is well.
     pub(crate) async fn nothing_left(&self) -> Result<String, BoxError> {
         let mut left = (0, 0);
-        for _ in 0..500 {
+        for _ in 0..6 {
             left = (
                 self.metric("llamacpp:requests_processing").await?,
                 self.metric("llamacpp:requests_deferred").await?,
@@ -403,7 +403,9 @@ impl Llama {
             if left == (0, 0) {
                 break;
             }
-            sleep(20 * MS).await;
+            // It looks for callers of unary calls after a second in which it had no result for anybody, and to be
+            // asked for its metrics is one.
+            sleep(1_500 * MS).await;
         }
         if left != (0, 0) {
             return Ok(format!("; {} processing, {} deferred", left.0, left.1));
