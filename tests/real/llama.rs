@@ -14,7 +14,7 @@ use backstay::{
 };
 use backstay_mock::Mock;
 use backstay_tests::{
-    HANGS, MS, PROMPTLY, holds,
+    HANGS, MS, holds,
     stack::{Setup, http1},
 };
 use http::Request;
@@ -430,11 +430,11 @@ impl Llama {
 
     async fn get(&self, path: &str) -> Result<String, BoxError> {
         let request = Request::get(format!("{}{path}", self.server.url())).body(Body::empty())?;
-        let response = timeout(PROMPTLY, http1().oneshot(request)).await??;
+        let response = timeout(HANGS / 3, http1().oneshot(request)).await??;
         if response.status() != 200 {
             return Err(response.status().to_string().into());
         }
-        let body = timeout(PROMPTLY, response.into_body().collect()).await??;
+        let body = timeout(HANGS / 3, response.into_body().collect()).await??;
         Ok(String::from_utf8(body.to_bytes().into())?)
     }
 }
