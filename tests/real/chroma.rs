@@ -42,7 +42,7 @@ pub(crate) async fn drills(table: &mut Table, programs: &Programs) -> Result<(),
         .await;
     table
         .row(
-            "Chroma: stopped, three queries on one permit",
+            "Chroma: stopped, three queries",
             "each ends at its deadline, permit back",
             chroma.stopped(),
         )

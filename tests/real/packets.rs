@@ -105,7 +105,7 @@ pub(crate) async fn drills(table: &mut Table, programs: &Programs) -> Result<(),
         ),
     ] {
         let doing = llm.in_mid_stream(fault, false, outcome, error);
-        let expected = format!("{error:?}, cancelled there");
+        let expected = format!("{error:?}, nothing left there");
         let shown = format!("{drill}, text was shown");
         table.row(&shown, &expected, doing).await;
         let doing = llm.in_mid_stream(fault, true, outcome, error);
@@ -115,7 +115,9 @@ pub(crate) async fn drills(table: &mut Table, programs: &Programs) -> Result<(),
     }
     let drill = "dropped in mid-stream, no idle clock";
     let doing = llm.until_the_deadline();
-    table.row(drill, "Deadline, cancelled there", doing).await;
+    table
+        .row(drill, "Deadline, nothing left there", doing)
+        .await;
 
     let chroma = Chroma::start(programs).await?;
     let drill = "Chroma: all dropped, three queries";

@@ -68,5 +68,5 @@ impl Table {
 }
 
 fn print(drill: &str, expected: &str, seen: &str, milliseconds: u128, mark: &str) {
-    println!("{drill:46}  {expected:44}  {seen:58} {milliseconds:6} ms  {mark}");
+    println!("{drill:43}  {expected:42}  {seen:60} {milliseconds:6} ms  {mark}");
 }
