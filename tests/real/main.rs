@@ -17,6 +17,7 @@
 mod calls;
 mod chroma;
 mod llama;
+mod llama_server;
 mod milvus;
 mod packets;
 mod programs;

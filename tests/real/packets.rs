@@ -4,7 +4,8 @@
 use crate::{
     calls::{End, call, struck},
     chroma::{self, Chroma},
-    llama::{self, ENDLESS, Llama, Model, SOME, before_the_answer, first_then, in_the_answer},
+    llama::{self, ENDLESS, SOME, before_the_answer, first_then, in_the_answer},
+    llama_server::{Llama, Model},
     milvus::Milvus,
     programs::Programs,
     table::{Drill, Table, seen},
