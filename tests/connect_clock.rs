@@ -16,7 +16,7 @@ use backstay_tests::{
     wire::Silent,
     within,
 };
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 use tokio::time::Instant;
 
 /// Far below the client's own limit.
@@ -41,9 +41,13 @@ async fn it_ends_the_attempt_with_its_own_kind() {
                     "{elapsed:?}"
                 );
 
-                // Wrapped by the client and by hyper-util, and found all the same.
-                assert!(boxed.downcast_ref::<Error>().is_none());
+                // The client knows of no call: what it said is the source, told with the trail.
                 let error = Error::find(&*boxed).unwrap();
+                let attempts = error.trail().unwrap().attempts();
+                assert_eq!(attempts.len(), 1);
+                assert_eq!(attempts[0].outcome, Outcome::Timeout(Clock::Connect));
+                assert_eq!(error.target(), Some("m"));
+                assert!(error.source().is_some());
                 assert_eq!(error.kind(), ErrorKind::Timeout(Clock::Connect));
                 assert!(error.is_timeout());
                 assert_eq!(error.limit(), Some(LIMIT));

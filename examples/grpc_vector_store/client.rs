@@ -18,7 +18,7 @@ use tonic_prost::ProstCodec;
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 
 /// What a generated client is put on.
-type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
+pub(crate) type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
 
 /// Calls of a vector store, each under one budget.
 #[derive(Clone)]
@@ -63,9 +63,12 @@ impl Store {
             .timeouts(Timeouts::new().connect(Duration::from_secs(2)))?
             .service(channels)
             .map_response(|response| response.map(Body::new));
-        Ok(Self {
-            transport: BoxCloneSyncService::new(stack),
-        })
+        Ok(Self::over(BoxCloneSyncService::new(stack)))
+    }
+
+    /// The store at the other end of a transport.
+    pub(crate) fn over(transport: Transport) -> Self {
+        Self { transport }
     }
 
     /// A new collection with these rows, ready to be searched.

@@ -330,6 +330,24 @@ async fn an_sdks_read_timeout_shortens_the_clocks_and_cuts_no_stream_that_goes_o
 }
 
 #[tokio::test]
+async fn an_sdks_read_timeout_never_lengthens_the_clock_of_a_target() {
+    // Shorter than the route's clock, and longer than the target's.
+    let header = "x-stainless-read-timeout: 8\r\n";
+    let clocks =
+        "name = \"any\"\nclocks.unary.headers = \"400ms\"\nclocks.stream.headers = \"400ms\"";
+    let door = Door::with(|text| text.replace("name = \"any\"", clocks)).await;
+    door.mock.script("alone", Reply::never_answer());
+    for stream in [false, true] {
+        let began = Instant::now();
+        let request = door.post_with(CHAT, header, &body("alone", stream));
+        let answer = door.ask(&request).await;
+        let took = Instant::now().saturating_duration_since(began);
+        assert_eq!(answer.status, 504);
+        assert!(took < Duration::from_secs(4), "stream {stream}: {took:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_listener_that_does_not_believe_deadlines_ignores_them() {
     let door =
         Door::with(|text| text.replace("address = ", "deadline_headers = false\naddress = ")).await;

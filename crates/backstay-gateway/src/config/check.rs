@@ -188,6 +188,8 @@ fn route(
             "give the target the dialect \"openai\" or \"anthropic\", or the route a `path`",
         ));
     }
+    let of_targets: Vec<_> = chosen.iter().map(|at| targets[*at].clocks).collect();
+    let clocks = clocks(rules.clocks, defaults.clocks, &of_targets);
     Ok(Route {
         name: match &matches {
             Match::Models(models) => models.join(", ").into(),
@@ -211,7 +213,7 @@ fn route(
             .or(defaults.retry_uncertain)
             .unwrap_or(true),
         commit: commit(source, rules.commit.as_ref().or(defaults.commit.as_ref()))?,
-        clocks: clocks(rules.clocks, defaults.clocks),
+        clocks,
         at,
     })
 }
@@ -271,17 +273,23 @@ pub(super) fn timeouts(table: ClocksTable, mut timeouts: Timeouts) -> Timeouts {
 }
 
 /// The recommended clocks, the defaults of the file over them, the route's own over those.
-fn clocks(own: ClocksTable, defaults: ClocksTable) -> Clocks {
-    let limit = |own: Option<Span>, default: Option<Span>, recommended: u64| {
-        own.or(default)
-            .map_or(Duration::from_secs(recommended), |span| span.0)
+fn clocks(own: ClocksTable, defaults: ClocksTable, of_targets: &[ClocksTable]) -> Clocks {
+    let shortest = |clock: fn(&ClocksTable) -> Option<Span>, recommended: u64| {
+        let of_route = clock(&own)
+            .or(clock(&defaults))
+            .map_or(Duration::from_secs(recommended), |span| span.0);
+        let of_targets = of_targets.iter().map(clock);
+        of_targets
+            .map(|own| own.map_or(of_route, |span| span.0))
+            .min()
+            .unwrap_or(of_route)
     };
     Clocks {
         timeouts: timeouts(own, timeouts(defaults, Timeouts::recommended())),
-        stream_headers: limit(own.stream.headers, defaults.stream.headers, 60),
-        stream_idle: limit(own.stream.idle, defaults.stream.idle, 120),
-        unary_headers: limit(own.unary.headers, defaults.unary.headers, 600),
-        unary_idle: limit(own.unary.idle, defaults.unary.idle, 60),
+        stream_headers: shortest(|clocks| clocks.stream.headers, 60),
+        stream_idle: shortest(|clocks| clocks.stream.idle, 120),
+        unary_headers: shortest(|clocks| clocks.unary.headers, 600),
+        unary_idle: shortest(|clocks| clocks.unary.idle, 60),
     }
 }
 

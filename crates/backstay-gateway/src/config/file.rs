@@ -109,7 +109,7 @@ pub(super) struct Rules {
     pub(super) clocks: ClocksTable,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ClocksTable {
     pub(super) connect: Option<Span>,
@@ -117,7 +117,7 @@ pub(super) struct ClocksTable {
     pub(super) unary: ClockTable,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ClockTable {
     pub(super) headers: Option<Span>,

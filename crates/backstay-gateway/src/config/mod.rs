@@ -81,6 +81,8 @@ pub(crate) struct Target {
     pub(crate) retries: Option<u32>,
     pub(crate) commit: Option<Commit>,
     pub(crate) timeouts: Option<Timeouts>,
+    /// The same as they were written.
+    clocks: file::ClocksTable,
 }
 
 /// What a target speaks.
@@ -127,8 +129,8 @@ pub(crate) enum Match {
     PathPrefix(String),
 }
 
-/// The clocks of a route, beside two of them in the open: a caller's own read timeout may only shorten
-/// them.
+/// The clocks of a route. Beside them two in the open, each the shortest that one of its targets has: a caller's
+/// own read timeout, which goes before those of targets, may only shorten them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clocks {
     pub(crate) timeouts: Timeouts,

@@ -63,6 +63,7 @@ pub(super) fn check(
             commit: commit(source, table.commit.as_ref())?,
             timeouts: Some(timeouts(table.clocks, Timeouts::new()))
                 .filter(|timeouts| *timeouts != Timeouts::new()),
+            clocks: table.clocks,
         });
     }
     Ok(targets)

@@ -288,6 +288,22 @@ impl Error {
         display::Line(self)
     }
 
+    /// An error of a connector or client, told with the trail of the call that met it. One that has a trail
+    /// already stays as it is.
+    pub(crate) fn met_by(call: &Call, error: BoxError) -> BoxError {
+        let told = match Self::find(&*error) {
+            Some(known) if known.0.call.is_some() => return error,
+            Some(known) => {
+                let mut told = Self::of(call, known.kind());
+                told.0.limit = known.limit();
+                told.0.elapsed = known.elapsed();
+                told
+            }
+            None => Self::of(call, ErrorKind::Transport),
+        };
+        told.with_source(error).into()
+    }
+
     /// What happened, without where, how long and what to do.
     pub(crate) fn what(&self) -> impl fmt::Display {
         display::What(self)

@@ -163,7 +163,7 @@ where
         let now = Instant::now();
         let first = self.course.has_the_last_word();
         let verdict = self.course.failed(call, &Failing::unready(&*error), now);
-        let error = told_with_trail(call, error);
+        let error = Error::met_by(call, error);
         self.follow(call, verdict, first, LastWord::Error(error), now)
     }
 
@@ -213,7 +213,7 @@ where
         };
         let first = self.course.has_the_last_word();
         let verdict = self.course.failed(call, &failing, now);
-        let error = told_with_trail(call, error);
+        let error = Error::met_by(call, error);
         self.follow(call, verdict, first, LastWord::Error(error), now)
     }
 
@@ -247,16 +247,6 @@ where
             None => LastWord::Error(Error::deadline(call, call.deadline(), now).into()),
         })
     }
-}
-
-/// What is backstay's own keeps its type; anything else is told with the trail.
-fn told_with_trail(call: &Call, error: BoxError) -> BoxError {
-    if Error::find(&*error).is_some() {
-        return error;
-    }
-    Error::of(call, ErrorKind::Transport)
-        .with_source(error)
-        .into()
 }
 
 /// The in-band error that the observer saw.
