@@ -31,7 +31,8 @@ pub fn detect(host: &str, path: &str) -> &'static Arc<dyn Dialect> {
     known
         .rows
         .iter()
-        .find(|row| fits(row.host, host) && fits(row.path, path))
+        // Most rows are for any host, so that the path tells sooner.
+        .find(|row| fits(row.path, path) && fits(row.host, host))
         .map_or(&known.plain, |row| &row.dialect)
 }
 
@@ -165,15 +166,25 @@ fn fits(pattern: &str, text: &str) -> bool {
     let Some(last) = parts.next_back() else {
         return rest.is_empty();
     };
+    // Told from the end at once for nearly every row that does not fit.
+    let Some((before, end)) = rest
+        .len()
+        .checked_sub(last.len())
+        .and_then(|at| rest.split_at_checked(at))
+    else {
+        return false;
+    };
+    if !end.eq_ignore_ascii_case(last) {
+        return false;
+    }
+    rest = before;
     for part in parts {
         let Some(after) = (0..=rest.len()).find_map(|at| strip_prefix(&rest[at..], part)) else {
             return false;
         };
         rest = after;
     }
-    rest.len()
-        .checked_sub(last.len())
-        .is_some_and(|at| rest[at..].eq_ignore_ascii_case(last))
+    true
 }
 
 fn strip_prefix<'t>(text: &'t [u8], prefix: &[u8]) -> Option<&'t [u8]> {
