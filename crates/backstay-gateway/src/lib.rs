@@ -65,17 +65,18 @@
 
 mod call;
 pub mod config;
-mod drain;
 mod front;
 mod gateway;
+mod leaving;
 mod refusal;
 mod routes;
 mod server;
 mod shared;
 mod trails;
 
+pub use backstay::drain::DrainReport;
+
 pub use self::{
     config::{Config, ConfigError},
-    drain::DrainReport,
     gateway::{Gateway, Handle, StartError},
 };

@@ -1,27 +1,26 @@
 //! One route for one endpoint: its stack, and what must be known before a call goes in.
 
-use super::{Api, noted::Noted};
+use super::{Api, Pools, noted::Noted};
 use crate::config::{Clocks, Config, ConfigError, Family, Match, Route, Target as Written};
 use backstay::{
-    Body, BuildError,
-    cancel::{CancelBody, CancelLayer, CancelService},
+    BuildError,
     deadline::{DeadlineBody, DeadlineLayer, DeadlineService},
+    drain::{Drain, DrainBody, DrainService},
     fallback::{FallbackBody, FallbackLayer, FallbackService, RetryBudget, Target, Targets},
     timeout::{TimeoutsBody, TimeoutsLayer, TimeoutsService},
 };
-use backstay_client::{Client, ResponseBody};
+use backstay_client::ResponseBody;
 use http::uri::{Authority, Scheme};
 use std::{fmt, sync::Arc};
 use tokio::time::Duration;
-use tokio_util::sync::CancellationToken;
 use tower::{ServiceBuilder, layer::layer_fn};
 
-/// The layers over the client.
+/// The layers over the clients.
 pub(crate) type Stack =
-    CancelService<Noted<DeadlineService<FallbackService<TimeoutsService<Client<Body>>>>>>;
+    DrainService<Noted<DeadlineService<FallbackService<TimeoutsService<Pools>>>>>;
 
 /// What comes out of them.
-pub(crate) type StackBody = CancelBody<DeadlineBody<FallbackBody<TimeoutsBody<ResponseBody>>>>;
+pub(crate) type StackBody = DrainBody<DeadlineBody<FallbackBody<TimeoutsBody<ResponseBody>>>>;
 
 /// One route for one endpoint.
 pub(crate) struct Line {
@@ -46,8 +45,8 @@ pub(crate) struct PathBase {
 pub(super) struct Builder<'a> {
     config: &'a Config,
     route: &'a Route,
-    client: &'a Client,
-    cut: &'a CancellationToken,
+    client: &'a Pools,
+    drain: &'a Drain,
     /// Shared by the route's endpoints.
     retries: RetryBudget,
 }
@@ -69,14 +68,14 @@ impl<'a> Builder<'a> {
     pub(super) fn new(
         config: &'a Config,
         route: &'a Route,
-        client: &'a Client,
-        cut: &'a CancellationToken,
+        client: &'a Pools,
+        drain: &'a Drain,
     ) -> Self {
         Self {
             config,
             route,
             client,
-            cut,
+            drain,
             retries: RetryBudget::default(),
         }
     }
@@ -186,7 +185,7 @@ impl<'a> Builder<'a> {
 
     fn stack(&self, targets: Targets) -> Result<Stack, BuildError> {
         Ok(ServiceBuilder::new()
-            .layer(CancelLayer::new().token(self.cut.clone()))
+            .layer(self.drain.layer())
             .layer(layer_fn(Noted::new))
             .layer(DeadlineLayer::new(self.route.budget)?)
             .layer(FallbackLayer::new(targets)?)
