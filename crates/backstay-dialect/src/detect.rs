@@ -31,8 +31,7 @@ pub fn detect(host: &str, path: &str) -> &'static Arc<dyn Dialect> {
     known
         .rows
         .iter()
-        // Most rows are for any host, so that the path tells sooner.
-        .find(|row| fits(row.path, path) && fits(row.host, host))
+        .find(|row| fits(row.host, host) && fits(row.path, path))
         .map_or(&known.plain, |row| &row.dialect)
 }
 

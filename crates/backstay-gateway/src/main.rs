@@ -11,9 +11,6 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Deadlines, first-token clocks and fallback for every SDK that only takes a base URL.
 #[derive(Debug, Parser)]
 #[command(version)]

@@ -123,7 +123,19 @@ async fn admitted(
     held.until(deadline);
     let path = api.map_or("path route", Api::path);
     let entry = shared.trails.begin(path, line.route.clone(), caller);
-    let request = head::for_stack(&line, &entry, parts, upload.bytes, deadline, told.read)?;
+    let key = line
+        .takes_key
+        .then(|| front::callers_key(&parts.headers, &live.config))
+        .flatten();
+    let request = head::for_stack(
+        &line,
+        &entry,
+        parts,
+        upload.bytes,
+        deadline,
+        told.read,
+        key,
+    )?;
     let mut passing = Passing::new(entry.clone(), line.family, api, counted);
     let response = match line.stack.clone().oneshot(request).await {
         Ok(response) if response.status().is_redirection() => {

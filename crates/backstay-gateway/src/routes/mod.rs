@@ -1,6 +1,7 @@
 //! Which stack a call goes through.
 
 mod api;
+mod callers_key;
 mod dialect;
 mod line;
 mod noted;
@@ -8,6 +9,7 @@ mod pools;
 
 pub(crate) use self::{
     api::Api,
+    callers_key::CallersKey,
     line::{Line, StackBody},
     pools::Pools,
 };
