@@ -22,7 +22,10 @@ fn passes_keys(text: String) -> String {
         "model = \"second-model\"\n",
         "model = \"second-model\"\ncredential = \"caller\"\n",
     );
-    text.replace("name = \"store\"\n", "name = \"store\"\ncredential = \"caller\"\n")
+    text.replace(
+        "name = \"store\"\n",
+        "name = \"store\"\ncredential = \"caller\"\n",
+    )
 }
 
 fn with_a_caller(text: String) -> String {
@@ -82,20 +85,32 @@ async fn the_gateways_own_key_goes_nowhere_and_has_a_header_of_its_own_beside_th
     // In its own place it leaves the SDK's to the caller's.
     let both = format!("x-backstay-key: gw-key\r\n{CALLERS}");
     let before = door.mock.requests("second-model").len();
-    assert_eq!(door.ask(&door.post_with(CHAT, &both, PAIR)).await.status, 200);
+    assert_eq!(
+        door.ask(&door.post_with(CHAT, &both, PAIR)).await.status,
+        200
+    );
     let sent = &door.mock.requests("second-model")[before].headers;
     assert_eq!(sent["authorization"], "Bearer sk-of-the-caller");
     assert!(!sent.contains_key("x-backstay-key"));
     // The caller's alone opens nothing; nor does a wrong one beside a right one in the other place.
-    for none in [CALLERS, "x-backstay-key: wrong\r\nauthorization: Bearer gw-key\r\n"] {
-        assert_eq!(door.ask(&door.post_with(CHAT, none, PAIR)).await.status, 401);
+    for none in [
+        CALLERS,
+        "x-backstay-key: wrong\r\nauthorization: Bearer gw-key\r\n",
+    ] {
+        assert_eq!(
+            door.ask(&door.post_with(CHAT, none, PAIR)).await.status,
+            401
+        );
     }
 }
 
 #[tokio::test]
 async fn what_one_callers_key_runs_into_is_no_other_callers_business() {
     let door = Door::with(|text| {
-        passes_keys(text).replace("targets = [\"first\", \"second\"]", "targets = [\"second\", \"first\"]")
+        passes_keys(text).replace(
+            "targets = [\"first\", \"second\"]",
+            "targets = [\"second\", \"first\"]",
+        )
     })
     .await;
     let again = Reply::status(429).header("retry-after", "3600");
@@ -128,7 +143,13 @@ async fn a_path_routes_target_gets_what_is_on_the_list_and_nothing_else() {
         assert_eq!(sent["user-agent"], "mine");
         assert_eq!(sent.contains_key("x-session"), kind == "store");
         let listed = [
-            "accept", "accept-encoding", "content-length", "content-type", "host", "user-agent", "x-session",
+            "accept",
+            "accept-encoding",
+            "content-length",
+            "content-type",
+            "host",
+            "user-agent",
+            "x-session",
         ];
         for name in sent.keys() {
             assert!(listed.contains(&name.as_str()), "{kind}: {name}");
@@ -141,11 +162,22 @@ async fn a_credential_that_cannot_be_is_an_error_with_its_remedy() {
     let mock = Mock::start().await.unwrap();
     let text = door::text(&mock.url());
     for (from, to, about) in [
-        ("model = \"first-model\"\nkey", "credential = \"caller\"\nkey", "a key of its own"),
-        ("model = \"second-model\"", "credential = \"mine\"", "no credential"),
+        (
+            "model = \"first-model\"\nkey",
+            "credential = \"caller\"\nkey",
+            "a key of its own",
+        ),
+        (
+            "model = \"second-model\"",
+            "credential = \"mine\"",
+            "no credential",
+        ),
     ] {
         let error = Config::parse(&text.replacen(from, to, 1), "keys.toml").unwrap_err();
-        assert!(error.line().is_some() && error.to_string().contains(about), "{error}");
+        assert!(
+            error.line().is_some() && error.to_string().contains(about),
+            "{error}"
+        );
     }
     let text = text.replace(
         "path = \"/api/v2/*\"",

@@ -1,7 +1,11 @@
 //! The heads: of the request that goes into the stack, of the answer that goes out.
 
 use super::{SharedEntry, StackRequest, deadline_of};
-use crate::{config::Clocks, refusal::Refusal, routes::{CallersKey, Line}};
+use crate::{
+    config::Clocks,
+    refusal::Refusal,
+    routes::{CallersKey, Line},
+};
 use backstay::{Body, Timeouts, Trail};
 use bytes::Bytes;
 use http::{

@@ -127,15 +127,7 @@ async fn admitted(
         .takes_key
         .then(|| front::callers_key(&parts.headers, &live.config))
         .flatten();
-    let request = head::for_stack(
-        &line,
-        &entry,
-        parts,
-        upload.bytes,
-        deadline,
-        told.read,
-        key,
-    )?;
+    let request = head::for_stack(&line, &entry, parts, upload.bytes, deadline, told.read, key)?;
     let mut passing = Passing::new(entry.clone(), line.family, api, counted);
     let response = match line.stack.clone().oneshot(request).await {
         Ok(response) if response.status().is_redirection() => {

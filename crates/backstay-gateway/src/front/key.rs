@@ -23,11 +23,9 @@ pub(super) fn whose<'c>(headers: &HeaderMap, callers: &'c [Caller]) -> Option<&'
 pub(super) fn is_ours(headers: &HeaderMap, callers: &[Caller]) -> bool {
     let mut keys = PLACES.into_iter().flat_map(|name| headers.get_all(name));
     let is_ours = |key: &[u8]| owner(key.trim_ascii(), callers).is_some();
-    headers
-        .get_all(header::AUTHORIZATION)
-        .iter()
-        .any(|value| authorized(value).is_some_and(|key| is_ours(&key)) || is_ours(value.as_bytes()))
-        || keys.any(|value| is_ours(value.as_bytes()))
+    headers.get_all(header::AUTHORIZATION).iter().any(|value| {
+        authorized(value).is_some_and(|key| is_ours(&key)) || is_ours(value.as_bytes())
+    }) || keys.any(|value| is_ours(value.as_bytes()))
 }
 
 /// All are compared, each in a time that tells nothing.

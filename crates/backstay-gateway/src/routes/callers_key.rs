@@ -144,7 +144,10 @@ mod tests {
         assert_eq!(as_it_came["authorization"], "Bearer sk");
         assert_eq!(sent("x-api-key", "sk", None)["x-api-key"], "sk");
         let moved = sent("authorization", "bearer sk", Some("api-key"));
-        assert_eq!((moved.len(), &moved["api-key"]), (1, &HeaderValue::from_static("sk")));
+        assert_eq!(
+            (moved.len(), &moved["api-key"]),
+            (1, &HeaderValue::from_static("sk"))
+        );
         let moved = sent("x-api-key", "sk", Some("authorization"));
         assert_eq!(moved["authorization"], "Bearer sk");
     }

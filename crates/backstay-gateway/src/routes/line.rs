@@ -5,13 +5,15 @@ use super::{
     callers_key::{Receivers, WithCallersKey},
     noted::Noted,
 };
-use crate::front::OWN_KEY;
 use crate::config::{Clocks, Config, ConfigError, Family, Match, Route, Target as Written};
+use crate::front::OWN_KEY;
 use backstay::{
     BuildError,
     deadline::{DeadlineBody, DeadlineLayer, DeadlineService},
     drain::{Drain, DrainBody, DrainService},
-    fallback::{CoolDowns, FallbackBody, FallbackLayer, FallbackService, RetryBudget, Target, Targets},
+    fallback::{
+        CoolDowns, FallbackBody, FallbackLayer, FallbackService, RetryBudget, Target, Targets,
+    },
     timeout::{TimeoutsBody, TimeoutsLayer, TimeoutsService},
 };
 use backstay_client::ResponseBody;
