@@ -2,10 +2,11 @@
 
 use crate::{
     config::{Config, ConfigError},
-    drain::DrainReport,
-    server,
+    routes::Pools,
+    server::{self, Workers},
     shared::Shared,
 };
+use backstay::drain::DrainReport;
 use backstay_client::Client;
 use std::{error::Error as StdError, fmt, io, net::SocketAddr, sync::Arc};
 use tokio::net::TcpListener;
@@ -39,7 +40,7 @@ use tokio::net::TcpListener;
 /// let serving = tokio::spawn(gateway.serve());
 /// handle.drain();
 /// let report = serving.await?;
-/// assert_eq!(report.cut, 0);
+/// assert!(report.is_clean());
 /// # Ok(())
 /// # }
 /// ```
@@ -48,6 +49,7 @@ pub struct Gateway {
     shared: Arc<Shared>,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
+    workers: Arc<Workers>,
 }
 
 /// Steers a gateway that is being served. Clones steer the same one.
@@ -70,6 +72,8 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// A thread that serves cannot be started.
+    Threads(io::Error),
     /// The client for the upstreams cannot be made: no certificates, or a bad proxy in the environment.
     Client(backstay_client::BuildError),
 }
@@ -83,16 +87,38 @@ impl Gateway {
     ///
     /// A [`StartError`]; nothing is left open then.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let client = Client::<()>::builder()
-            // The configuration has judged where plain http may go, target by target.
-            .allow_http(true)
-            .proxy(config.upstream.proxy.clone())
-            .pool_max_idle_per_host(config.upstream.idle_connections)
-            .user_agent(concat!("backstay-gateway/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(StartError::Client)?;
+        Self::bind_with_threads(config, 0).await
+    }
+
+    /// The same, served by so many threads of its own; 0 is as [`bind`](Self::bind), which serves on the
+    /// runtime that [`serve`](Self::serve) runs on.
+    ///
+    /// Each thread has a runtime of its own, keeps the connections that it was given, and has a pool of
+    /// connections to the upstreams. That is the fastest way on more than one processor: no call moves from
+    /// one to another.
+    ///
+    /// # Errors
+    ///
+    /// As of [`bind`](Self::bind).
+    pub async fn bind_with_threads(config: Config, threads: usize) -> Result<Self, StartError> {
+        let client = || {
+            Client::<()>::builder()
+                // The configuration has judged where plain http may go, target by target.
+                .allow_http(true)
+                .proxy(config.upstream.proxy.clone())
+                .pool_max_idle_per_host(config.upstream.idle_connections)
+                .user_agent(concat!("backstay-gateway/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .map_err(StartError::Client)
+        };
+        let first = client()?;
+        let others = (1..threads)
+            .map(|_| client())
+            .collect::<Result<Vec<_>, _>>()?;
+        let pools = Pools::new(first, others);
+        let workers = Workers::start(threads).map_err(StartError::Threads)?;
         let wanted: Vec<_> = config.listeners.iter().map(|l| l.address).collect();
-        let shared = Shared::new(config, client).map_err(StartError::Config)?;
+        let shared = Shared::new(config, pools).map_err(StartError::Config)?;
         let mut listeners = Vec::with_capacity(wanted.len());
         let mut addresses = Vec::with_capacity(wanted.len());
         for address in wanted {
@@ -105,6 +131,7 @@ impl Gateway {
             shared: Arc::new(shared),
             listeners,
             addresses,
+            workers: Arc::new(workers),
         })
     }
 
@@ -122,14 +149,21 @@ impl Gateway {
 
     /// Serves until a [drain](Handle::drain) has come to its end.
     pub async fn serve(self) -> DrainReport {
-        let shared = self.shared;
-        for (place, listener) in self.listeners.into_iter().enumerate() {
-            tokio::spawn(server::accept(listener, place, shared.clone()));
+        let Self {
+            shared,
+            listeners,
+            workers,
+            ..
+        } = self;
+        for (place, listener) in listeners.into_iter().enumerate() {
+            tokio::spawn(server::accept(
+                listener,
+                place,
+                shared.clone(),
+                workers.clone(),
+            ));
         }
-        shared
-            .drain
-            .run(|| shared.live().config.drain, || shared.calls.now())
-            .await
+        shared.leaving.run(|| shared.live().config.drain).await
     }
 }
 
@@ -148,7 +182,7 @@ impl Handle {
     /// Begins the orderly end: `/readyz` says no, new calls are refused after `drain.delay`, those under
     /// way have `drain.grace`. A second call skips the delay and the grace.
     pub fn drain(&self) {
-        self.shared.drain.begin();
+        self.shared.leaving.begin();
     }
 
     /// How many calls are under way.
@@ -172,6 +206,7 @@ impl fmt::Display for StartError {
                 f,
                 "{address} cannot be listened on; stop what uses it, or choose another `address` of the listener"
             ),
+            Self::Threads(_) => f.write_str("a thread cannot be started; ask for fewer threads"),
             Self::Client(_) => f.write_str("the client for the upstreams cannot be made"),
         }
     }
@@ -182,6 +217,7 @@ impl StdError for StartError {
         match self {
             Self::Config(_) => None,
             Self::Bind { source, .. } => Some(source),
+            Self::Threads(source) => Some(source),
             Self::Client(source) => Some(source),
         }
     }

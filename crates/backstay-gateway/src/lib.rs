@@ -14,8 +14,25 @@
 //! | those of path routes | none | the path |
 //!
 //! Bodies pass byte for byte, but for the model's name where a target has another; event streams pass
-//! event by event, as they come. `GET /v1/models` lists the models that have routes. The caller's key stays
-//! here, and a target's own goes in its place.
+//! event by event, as they come; events that come together go out together. `GET /v1/models` lists the models
+//! that have routes.
+//!
+//! Of the caller's headers only those on a list go on: what is sent and what is accepted, `user-agent`, the
+//! dialect's own (`openai-beta`, `anthropic-version`, `anthropic-beta`), and the route's `forward_headers`.
+//!
+//! # Keys
+//!
+//! A key of the gateway's (`[[callers]]`) lets a caller in, and never goes on, wherever it stands. A target's
+//! own key (`key_env`, `key_file`) goes to that target. A target with `credential = "caller"` is given the key
+//! that the caller brought, in the header that it came in, and so is no other target, whichever is tried
+//! before or after it. Where the gateway asks for a key too, that one is sent in `x-backstay-key`, and the
+//! provider's where the SDK puts it:
+//!
+//! ```python
+//! OpenAI(base_url=GATEWAY, api_key=PROVIDER_KEY, default_headers={"x-backstay-key": GATEWAY_KEY})
+//! ```
+//!
+//! On a route with such a target nothing cools down: the limits of one caller's key are no other's.
 //!
 //! Each answer of a call says who gave it: `x-backstay-target`, `x-backstay-attempts`, and
 //! `x-backstay-trail`, the id under which `/trails/ID` tells the rest.
@@ -56,26 +73,31 @@
 //! # On drop and at the end
 //!
 //! A [drain](Handle::drain) refuses new calls, gives those under way a grace period, then cancels them:
-//! each is told so in its dialect. A [`Gateway`] that is dropped without it closes its sockets.
+//! each is told so in its dialect. The layer is that of [`backstay::drain`], and so is the report; a request
+//! whose body is still being read counts as under way, and is refused when it comes to be sent. Connections
+//! are closed a second later at most, so that the server always ends. A [`Gateway`] that is dropped without
+//! a drain closes its sockets.
 //!
 //! # Cost
 //!
 //! Two sockets and one task per connection, one entry in the ring per call. A body that names a model is
-//! scanned for it twice where routes differ by model. No task per call over HTTP/1.1.
+//! scanned for it twice where routes differ by model. No task per call over HTTP/1.1. With
+//! [threads of its own](Gateway::bind_with_threads) a call stays on one.
 
 mod call;
 pub mod config;
-mod drain;
 mod front;
 mod gateway;
+mod leaving;
 mod refusal;
 mod routes;
 mod server;
 mod shared;
 mod trails;
 
+pub use backstay::drain::DrainReport;
+
 pub use self::{
     config::{Config, ConfigError},
-    drain::DrainReport,
     gateway::{Gateway, Handle, StartError},
 };

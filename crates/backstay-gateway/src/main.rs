@@ -45,18 +45,19 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let mut runtime = match arguments.threads {
-        1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
+    let threads = match arguments.threads {
+        0 => std::thread::available_parallelism()?.get(),
+        some => some,
     };
-    if arguments.threads > 1 {
-        runtime.worker_threads(arguments.threads);
-    }
-    let runtime = runtime.enable_all().build()?;
+    // One is this one. Of more each has a runtime of its own, and this one accepts, reloads and drains.
+    let workers = if threads == 1 { 0 } else { threads };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let Some(file) = &arguments.config else {
             let mock = Mock::start().await?;
-            let gateway = Gateway::bind(Config::demo(&mock.url())?).await?;
+            let gateway = Gateway::bind_with_threads(Config::demo(&mock.url())?, workers).await?;
             say(&greeting(&gateway, &mock));
             serve(gateway, None).await?;
             mock.shutdown().await;
@@ -67,7 +68,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             say(&format!("{}: nothing wrong with it", file.display()));
             return Ok(());
         }
-        let gateway = Gateway::bind(config).await?;
+        let gateway = Gateway::bind_with_threads(config, workers).await?;
         for address in gateway.addresses() {
             say(&format!("http://{address}"));
         }
@@ -85,10 +86,7 @@ async fn serve(gateway: Gateway, file: Option<PathBuf>) -> Result<(), Box<dyn Er
     loop {
         tokio::select! {
             report = &mut serving => {
-                say(&format!(
-                    "drained in {:.1} s: {} calls were under way, {} of them were cut",
-                    report.took.as_secs_f64(), report.calls, report.cut
-                ));
+                say(&format!("drained: {report}"));
                 return Ok(());
             }
             _ = hangup.recv() => reload(&handle, file.as_ref()),

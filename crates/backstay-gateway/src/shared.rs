@@ -2,11 +2,10 @@
 
 use crate::{
     config::{Config, ConfigError, Limits},
-    drain::Drain,
-    routes::Routes,
+    leaving::Leaving,
+    routes::{Pools, Routes},
     trails::Trails,
 };
-use backstay_client::Client;
 use parking_lot::RwLock;
 use std::{
     fmt,
@@ -18,9 +17,9 @@ use std::{
 
 pub(crate) struct Shared {
     live: RwLock<Arc<Live>>,
-    client: Client,
+    client: Pools,
     pub(crate) trails: Trails,
-    pub(crate) drain: Drain,
+    pub(crate) leaving: Leaving,
     pub(crate) connections: Count,
     pub(crate) calls: Count,
     /// Bytes of request bodies in memory.
@@ -62,9 +61,9 @@ pub(crate) struct Reserved {
 // === impl Shared ===
 
 impl Shared {
-    pub(crate) fn new(config: Config, client: Client) -> Result<Self, ConfigError> {
-        let drain = Drain::new();
-        let routes = Routes::build(&config, &client, drain.cut())?;
+    pub(crate) fn new(config: Config, client: Pools) -> Result<Self, ConfigError> {
+        let leaving = Leaving::new();
+        let routes = Routes::build(&config, &client, &leaving.drain)?;
         let Limits {
             connections,
             calls,
@@ -73,7 +72,7 @@ impl Shared {
         } = config.limits;
         Ok(Self {
             trails: Trails::new(config.trails),
-            drain,
+            leaving,
             connections: Count::new(connections),
             calls: Count::new(calls),
             buffered: Arc::new(Bytes {
@@ -100,7 +99,7 @@ impl Shared {
                 "restart the gateway, or put the addresses back",
             ));
         }
-        let routes = Routes::build(&config, &self.client, self.drain.cut())?;
+        let routes = Routes::build(&config, &self.client, &self.leaving.drain)?;
         self.trails.keep(config.trails);
         self.connections
             .most

@@ -80,7 +80,7 @@ async fn a_drain_lets_calls_finish_and_takes_no_new_ones() {
     let finished = busy.answer().await;
     assert!(finished.whole && finished.body.ends_with("data: [DONE]\n\n"));
     let report = within(door.serving).await.unwrap();
-    assert_eq!((report.calls, report.cut), (1, 0));
+    assert_eq!((report.in_flight, report.completed), (1, 1));
 }
 
 /// Whether new connections come to nothing, within the time that anything takes.
@@ -120,7 +120,7 @@ async fn a_drain_ends_what_the_grace_was_too_short_for() {
     );
     assert!(!answer.body.contains("[DONE]"));
     let report = within(door.serving).await.unwrap();
-    assert_eq!((report.calls, report.cut), (2, 2));
+    assert_eq!((report.in_flight, report.cancelled), (2, 2));
     assert!(report.took < Duration::from_secs(5), "{report:?}");
     assert!(
         door.mock
@@ -152,7 +152,8 @@ async fn a_second_signal_skips_delay_and_grace() {
     door.handle.drain();
     assert_eq!(silent.answer().await.status, 503);
     let report = within(door.serving).await.unwrap();
-    assert_eq!(report.cut, 1);
+    assert_eq!((report.in_flight, report.cancelled), (1, 1));
+    assert!(report.hurried);
 }
 
 #[tokio::test]

@@ -7,9 +7,16 @@ use tokio::{
 };
 use tower::BoxError;
 
-/// Host and port of a contender.
+/// Where a contender is, and what it has to be told.
 #[derive(Clone, Debug)]
-pub(super) struct Place(Arc<str>);
+pub(super) struct Place {
+    address: Arc<str>,
+    path: Arc<str>,
+    /// Before the name of each model.
+    prefix: Arc<str>,
+    /// Whole lines.
+    headers: Arc<str>,
+}
 
 /// One connection, which carries one call after the other.
 #[derive(Debug)]
@@ -22,8 +29,31 @@ pub(super) struct Caller {
 // === impl Place ===
 
 impl Place {
+    /// Host and port, and a path where it is another than that of OpenAI's API.
     pub(super) fn new(text: &str) -> Self {
-        Self(text.into())
+        let (address, path) = match text.find('/') {
+            Some(at) => text.split_at(at),
+            None => (text, ""),
+        };
+        Self {
+            address: address.into(),
+            path: match path {
+                "" | "/" => "/v1/chat/completions".into(),
+                path => path.into(),
+            },
+            prefix: "".into(),
+            headers: "".into(),
+        }
+    }
+
+    pub(super) fn with(mut self, prefix: &str, headers: &[&str]) -> Self {
+        self.prefix = prefix.into();
+        self.headers = headers
+            .iter()
+            .map(|line| format!("{line}\r\n"))
+            .collect::<String>()
+            .into();
+        self
     }
 
     /// One call over a connection of its own; the status of its answer.
@@ -34,7 +64,7 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.address)
     }
 }
 
@@ -42,7 +72,7 @@ impl fmt::Display for Place {
 
 impl Caller {
     pub(super) async fn connect(place: &Place) -> Result<Self, BoxError> {
-        let stream = TcpStream::connect(&*place.0).await?;
+        let stream = TcpStream::connect(&*place.address).await?;
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
@@ -52,10 +82,16 @@ impl Caller {
     }
 
     pub(super) async fn send(&mut self, body: &str) -> Result<(), BoxError> {
+        let Place {
+            address,
+            path,
+            prefix,
+            headers,
+        } = &self.place;
+        let body = body.replacen(r#""model":""#, &format!(r#""model":"{prefix}"#), 1);
         let request = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
-             authorization: Bearer none\r\ncontent-length: {}\r\n\r\n{body}",
-            self.place,
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+             authorization: Bearer none\r\n{headers}content-length: {}\r\n\r\n{body}",
             body.len()
         );
         self.stream.write_all(request.as_bytes()).await?;

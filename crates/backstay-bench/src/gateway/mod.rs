@@ -10,7 +10,7 @@ use self::{
     caller::{Caller, Place},
     programs::{Program, resident},
 };
-use crate::row::Row;
+use crate::{row::Row, timing::median};
 use std::{path::PathBuf, time::Duration};
 use tokio::{
     task::JoinSet,
@@ -24,6 +24,15 @@ pub(crate) struct Options {
     /// A proxy in front of the mock, as NAME=http://HOST:PORT; may be repeated
     #[arg(long)]
     proxy: Vec<Proxy>,
+    /// What stands before the names of models at a proxy, as NAME=PREFIX
+    #[arg(long)]
+    prefix: Vec<String>,
+    /// A header that a proxy wants, as NAME=LINE; may be repeated
+    #[arg(long)]
+    header: Vec<String>,
+    /// Calls of one turn for a proxy that is too slow for as many as the others, as NAME=CALLS
+    #[arg(long)]
+    fewer: Vec<String>,
     /// Where the mock listens, which the proxies point to
     #[arg(long, default_value = "127.0.0.1:18000")]
     upstream: String,
@@ -113,7 +122,7 @@ async fn measure(options: &Options) -> Result<(), BoxError> {
     let ours = contender("backstay", &gateway.place);
     let all: Vec<Proxy> = [direct, ours]
         .into_iter()
-        .chain(options.proxy.iter().cloned())
+        .chain(options.proxy.iter().map(|proxy| proxy.told(options)))
         .collect();
     for case in CASES {
         latencies(case, &all, options).await?;
@@ -148,29 +157,31 @@ fn contender(name: &str, place: &Place) -> Proxy {
 }
 
 async fn latencies(case: Case, all: &[Proxy], options: &Options) -> Result<(), BoxError> {
-    let mut seen: Vec<Vec<Duration>> = vec![Vec::new(); all.len()];
+    // Of each contender in each round.
+    let mut p50s: Vec<Vec<f64>> = vec![Vec::new(); all.len()];
+    let mut p99s = p50s.clone();
     // The first round warms up connections, pools and caches.
     for round in 0..=options.rounds {
         for turn in 0..all.len() {
             let at = (round + turn) % all.len();
-            let (Some(proxy), Some(seen)) = (all.get(at), seen.get_mut(at)) else {
-                continue;
-            };
-            let times = a_turn(case, &proxy.place, options.calls).await?;
+            let mut times = a_turn(case, &all[at].place, all[at].calls(options)).await?;
+            times.sort_unstable();
             if round > 0 {
-                seen.extend(times);
+                p50s[at].push(micros(&times, 0.50));
+                p99s[at].push(micros(&times, 0.99));
             }
         }
     }
-    let mut base = None;
-    for (proxy, times) in all.iter().zip(&mut seen) {
-        times.sort_unstable();
-        let p50 = micros(times, 0.50);
-        let base = *base.get_or_insert(p50);
+    // What else the machine does changes from round to round: differences are taken within one.
+    let added = |at: usize| {
+        let pairs = p50s[at].iter().zip(&p50s[0]);
+        median(pairs.map(|(through, direct)| through - direct))
+    };
+    for (at, proxy) in all.iter().enumerate() {
         for (unit, value) in [
-            ("us p50", p50),
-            ("us p99", micros(times, 0.99)),
-            ("us added p50", p50 - base),
+            ("us p50", median(p50s[at].iter().copied())),
+            ("us p99", median(p99s[at].iter().copied())),
+            ("us added p50", added(at)),
         ] {
             print(case.name, &proxy.name, unit, value)?;
         }
@@ -188,7 +199,10 @@ async fn a_turn(case: Case, place: &Place, calls: usize) -> Result<Vec<Duration>
             let mut times = Vec::with_capacity(calls / case.connections);
             for _ in 0..calls / case.connections {
                 let began = Instant::now();
-                caller.call(case.body).await?;
+                let status = caller.call(case.body).await?;
+                if status != 200 {
+                    return Err(format!("{place} answered {status}").into());
+                }
                 times.push(Instant::now().saturating_duration_since(began));
             }
             Ok::<_, BoxError>(times)
@@ -263,6 +277,33 @@ fn print(case: &str, subject: &str, unit: &str, value: f64) -> serde_json::Resul
 }
 
 // === impl Proxy ===
+
+impl Proxy {
+    /// With what it has to be told beside its URL.
+    fn told(&self, options: &Options) -> Self {
+        let of = |texts: &'_ [String]| -> Vec<String> {
+            let texts = texts.iter().filter_map(|text| text.split_once('='));
+            let own = texts.filter(|(name, _)| *name == self.name);
+            own.map(|(_, value)| value.to_owned()).collect()
+        };
+        let (prefix, headers) = (of(&options.prefix), of(&options.header));
+        let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+        Self {
+            name: self.name.clone(),
+            place: self
+                .place
+                .clone()
+                .with(prefix.first().map_or("", String::as_str), &headers),
+        }
+    }
+
+    fn calls(&self, options: &Options) -> usize {
+        let named = options.fewer.iter().filter_map(|text| text.split_once('='));
+        let mut own = named.filter(|(name, _)| *name == self.name);
+        own.find_map(|(_, calls)| calls.parse().ok())
+            .unwrap_or(options.calls)
+    }
+}
 
 impl std::str::FromStr for Proxy {
     type Err = String;

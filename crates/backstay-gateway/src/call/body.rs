@@ -1,6 +1,6 @@
 //! The body of an answer: what the stack yields, or a few bytes of the gateway's own.
 
-use super::events::Events;
+use super::{events::Events, gather::Gather};
 use crate::{
     config::Family,
     refusal::Refusal,
@@ -42,7 +42,7 @@ enum Content {
 pub(crate) struct Passing {
     inner: Option<StackBody>,
     /// Only where the answer is an event stream to which an event can be added.
-    events: Option<Events>,
+    events: Option<(Events, Gather)>,
     /// The event that tells of a failure, to be sent next.
     last: Option<Bytes>,
     entry: Arc<Entry>,
@@ -86,9 +86,13 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.content {
+        let this = &mut *self;
+        match &mut this.content {
             Content::Local(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Content::Passing(passing) => passing.poll_frame(cx),
+            Content::Passing(passing) => {
+                let turn = this.held.as_ref().map_or(0, Held::turn);
+                passing.poll_frame(cx, turn)
+            }
         }
     }
 
@@ -146,21 +150,25 @@ impl Passing {
     pub(super) fn begin(&mut self, headers: &HeaderMap, body: StackBody) {
         // To a body whose length is known nothing can be added.
         let is_open = body.size_hint().exact().is_none();
-        self.events = (is_open && is_event_stream(headers)).then(Events::default);
+        self.events =
+            (is_open && is_event_stream(headers)).then(|| (Events::default(), Gather::new()));
         self.inner = Some(body);
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        turn: u32,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
-            if let Some(last) = self.last.take() {
-                return Poll::Ready(Some(Ok(Frame::data(last))));
-            }
             let Some(inner) = &mut self.inner else {
-                return Poll::Ready(None);
+                let last = self.gathered().or_else(|| self.last.take());
+                return Poll::Ready(last.map(|data| Ok(Frame::data(data))));
             };
-            let frame = match ready!(Pin::new(inner).poll_frame(cx)) {
-                Some(Ok(frame)) => frame,
-                Some(Err(error)) => {
+            let polled = Pin::new(inner).poll_frame(cx);
+            let frame = match (polled, &mut self.events) {
+                (Poll::Ready(Some(Ok(frame))), _) => frame,
+                (Poll::Ready(Some(Err(error))), _) => {
                     self.inner = None;
                     self.entry.end(Ending::Broken);
                     if self.events.is_none() {
@@ -169,42 +177,56 @@ impl Passing {
                     self.last = self.tell(&error);
                     continue;
                 }
-                None => {
+                (Poll::Ready(None), _) => {
                     self.entry.end(Ending::Answered);
                     self.inner = None;
                     self.last = self
                         .events
                         .as_mut()
-                        .map(Events::rest)
+                        .map(|(events, _)| events.rest())
                         .filter(|rest| !rest.is_empty());
                     continue;
                 }
-            };
-            let frame = match frame.into_data() {
-                Ok(data) => {
-                    self.entry.sent(data.len());
-                    match &mut self.events {
-                        Some(events) => Frame::data(events.pass(data)),
-                        None => Frame::data(data),
-                    }
+                (Poll::Pending, Some((_, gather))) => {
+                    let gathered = ready!(gather.poll_pause(cx, turn));
+                    return Poll::Ready(Some(Ok(Frame::data(gathered))));
                 }
-                Err(other) => other,
+                (Poll::Pending, None) => return Poll::Pending,
             };
+            let data = match frame.into_data() {
+                Ok(data) => data,
+                // Trailers of an event stream say nothing to anybody, and what waits goes before them.
+                Err(_) if self.events.is_some() => continue,
+                Err(other) => return Poll::Ready(Some(Ok(other))),
+            };
+            self.entry.sent(data.len());
             // With a known length hyper does not ask for the end (tower-http #687).
             if self.inner.as_ref().is_some_and(Body::is_end_stream) {
                 self.entry.end(Ending::Answered);
             }
-            if frame.data_ref().is_some_and(Bytes::is_empty) {
-                continue;
+            let data = match &mut self.events {
+                None => data,
+                Some((events, gather)) => match gather.push(events.pass(data)) {
+                    Some(gathered) => gathered,
+                    None => continue,
+                },
+            };
+            if !data.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
             }
-            return Poll::Ready(Some(Ok(frame)));
         }
+    }
+
+    /// What was gathered, if anything was.
+    fn gathered(&mut self) -> Option<Bytes> {
+        let (_, gather) = self.events.as_mut()?;
+        Some(gather.take()).filter(|data| !data.is_empty())
     }
 
     /// The failure as an event, unless the upstream has sent one of its own.
     fn tell(&mut self, error: &BoxError) -> Option<Bytes> {
         let kind = Error::find(&**error).map(Error::kind);
-        let events = self.events.as_mut()?;
+        let (events, _) = self.events.as_mut()?;
         if matches!(kind, Some(ErrorKind::InBand(_))) {
             return Some(events.rest()).filter(|rest| !rest.is_empty());
         }
@@ -219,7 +241,10 @@ impl Passing {
     }
 
     fn is_end_stream(&self) -> bool {
-        let waits = self.events.as_ref().is_some_and(Events::is_waiting);
+        let waits = self
+            .events
+            .as_ref()
+            .is_some_and(|(events, gather)| events.is_waiting() || !gather.is_empty());
         self.last.is_none() && !waits && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 

@@ -1,8 +1,12 @@
 //! The heads: of the request that goes into the stack, of the answer that goes out.
 
 use super::{SharedEntry, StackRequest, deadline_of};
-use crate::{config::Clocks, refusal::Refusal, routes::Line};
-use backstay::{Body, Timeouts};
+use crate::{
+    config::Clocks,
+    refusal::Refusal,
+    routes::{CallersKey, Line},
+};
+use backstay::{Body, Timeouts, Trail};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Uri, header, request, response, uri::PathAndQuery,
@@ -33,28 +37,15 @@ fn is_of_the_upstream_only(name: &HeaderName) -> bool {
     NAMES.contains(&name.as_str()) || name.as_str().starts_with("access-control-")
 }
 
-/// What a caller says to this gateway and to nobody behind it.
-fn is_for_the_gateway_only(name: &HeaderName) -> bool {
-    const NAMES: [&str; 16] = [
-        "authorization",
-        "proxy-authorization",
-        "x-api-key",
-        "api-key",
-        "x-goog-api-key",
-        "cookie",
-        "origin",
-        "referer",
-        "host",
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "upgrade",
-        "expect",
-    ];
-    NAMES.contains(&name.as_str()) || name.as_str().starts_with("sec-fetch-")
-}
+/// What goes on from a caller to the target of a path route, beside the route's `forward_headers`. Of a
+/// route for a model the fallback layer keeps as little.
+const PASSED_ON: [HeaderName; 5] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::ACCEPT,
+    header::ACCEPT_LANGUAGE,
+    header::USER_AGENT,
+];
 
 /// The request that goes into the stack. Where it goes is the targets' business; of a path route, the
 /// first target's place is named, so that path and query are kept.
@@ -65,6 +56,7 @@ pub(super) fn for_stack(
     body: Bytes,
     deadline: Option<Instant>,
     read: Option<Duration>,
+    key: Option<CallersKey>,
 ) -> Result<StackRequest, Refusal> {
     let mut request = Request::new(Body::from(body));
     *request.method_mut() = parts.method;
@@ -82,19 +74,21 @@ pub(super) fn for_stack(
         }
     };
     if line.path_base.is_some() {
-        let headers = request.headers_mut();
-        let doomed: Vec<_> = headers
-            .keys()
-            .filter(|name| is_for_the_gateway_only(name))
-            .cloned()
-            .collect();
-        for name in doomed {
-            headers.remove(name);
+        // The first target's place is named, so that to the layers this is nobody else's request.
+        let all = std::mem::take(request.headers_mut());
+        let passed_on = PASSED_ON.iter().chain(&*line.forwarded);
+        for name in passed_on {
+            for value in all.get_all(name) {
+                request.headers_mut().append(name.clone(), value.clone());
+            }
         }
     }
     let extensions = request.extensions_mut();
     extensions.insert(entry.clone());
     extensions.insert(deadline_of(deadline));
+    if let Some(key) = key {
+        extensions.insert(key);
+    }
     if let Some(clocks) = read.and_then(|read| shorter(&line.clocks, read)) {
         extensions.insert(clocks);
     }
@@ -145,17 +139,19 @@ pub(super) fn from_stack(parts: &mut response::Parts, entry: &SharedEntry) {
 
 /// Says which target answered, after how many attempts, and where the trail is.
 pub(super) fn tell(headers: &mut HeaderMap, entry: &SharedEntry) {
-    headers.remove(&TARGET);
-    if let Some(trail) = entry.trail() {
-        let attempts = trail.attempts();
-        headers.insert(ATTEMPTS.clone(), attempts.len().into());
-        let target = attempts
-            .last()
-            .and_then(|last| HeaderValue::from_str(&last.target).ok());
-        if let Some(target) = target {
-            headers.insert(TARGET.clone(), target);
-        }
+    // At once for all three: a map that grows is laid out anew.
+    headers.reserve(3);
+    let last = entry.trail().and_then(Trail::last_target);
+    let mut name = None;
+    if let Some((number, target)) = last {
+        headers.insert(ATTEMPTS.clone(), number.into());
+        name = HeaderValue::from_str(&target).ok();
     }
+    match name {
+        Some(name) => headers.insert(TARGET.clone(), name),
+        // What an upstream says of itself, which may be another gateway.
+        None => headers.remove(&TARGET),
+    };
     if let Some(id) = entry.id_header() {
         headers.insert(TRAIL.clone(), id);
     }

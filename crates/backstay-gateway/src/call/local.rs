@@ -17,9 +17,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ances
 pub(super) fn open<B>(shared: &Shared, request: &Request<B>) -> Option<Response<AnswerBody>> {
     let (status, text) = match request.uri().path() {
         "/healthz" => (StatusCode::OK, "ok\n"),
-        "/readyz" if shared.drain.leaving().is_cancelled() => {
-            (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-        }
+        "/readyz" if shared.leaving.has_begun() => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         "/readyz" => (StatusCode::OK, "ready\n"),
         _ => return preflight(request),
     };

@@ -2,6 +2,7 @@
 
 mod body;
 mod events;
+mod gather;
 mod head;
 mod local;
 mod upload;
@@ -81,7 +82,7 @@ async fn admitted(
     ) {
         front::json(request.headers())?;
     }
-    if shared.drain.draining().is_cancelled() {
+    if shared.leaving.drain.is_draining() {
         return Err(Refusal::busy("draining", "the gateway is shutting down"));
     }
     let counted = shared.calls.enter().ok_or_else(|| {
@@ -97,7 +98,13 @@ async fn admitted(
     let limits = &live.config.limits;
     // Its own limit is looked at in there; this one is for a caller who does not read the complaint.
     held.until(started.checked_add(limits.body_time.saturating_add(LOCAL)));
-    let upload = upload::read(shared, limits, &parts.headers, body).await?;
+    let upload = upload::read(shared, limits, &parts.headers, body);
+    // Its stack is under the drain too. Whoever comes there after the drain has begun is refused: nothing has
+    // been sent, and another gateway can take it.
+    let upload = match shared.leaving.drain.track(upload).await {
+        Ok(upload) => upload?,
+        Err(error) => return Err(Refusal::of_error(&error.into())),
+    };
     held.request_read();
 
     let line = match (line, api) {
@@ -116,7 +123,11 @@ async fn admitted(
     held.until(deadline);
     let path = api.map_or("path route", Api::path);
     let entry = shared.trails.begin(path, line.route.clone(), caller);
-    let request = head::for_stack(&line, &entry, parts, upload.bytes, deadline, told.read)?;
+    let key = line
+        .takes_key
+        .then(|| front::callers_key(&parts.headers, &live.config))
+        .flatten();
+    let request = head::for_stack(&line, &entry, parts, upload.bytes, deadline, told.read, key)?;
     let mut passing = Passing::new(entry.clone(), line.family, api, counted);
     let response = match line.stack.clone().oneshot(request).await {
         Ok(response) if response.status().is_redirection() => {

@@ -60,6 +60,7 @@ pub(super) struct TargetTable {
     pub(super) base_url: Spanned<String>,
     pub(super) query: Option<String>,
     pub(super) model: Option<String>,
+    pub(super) credential: Option<Spanned<String>>,
     pub(super) key_env: Option<String>,
     pub(super) key_file: Option<String>,
     pub(super) key_inline_insecure: Option<super::credential::Secret>,

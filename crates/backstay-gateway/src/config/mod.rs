@@ -76,6 +76,8 @@ pub(crate) struct Target {
     pub(crate) query: Option<String>,
     pub(crate) model: Option<Arc<str>>,
     pub(crate) key: Option<Secret>,
+    /// The key is the caller's own.
+    pub(crate) callers_key: bool,
     pub(crate) key_header: Option<String>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) retries: Option<u32>,

@@ -49,6 +49,7 @@ pub(super) fn check(
         }
         let (origin, base_path) = base_url(source, &table.base_url, table.plaintext)?;
         let key = table.key().read(source, at)?;
+        let callers_key = callers_key(source, table.credential.as_ref(), key.is_some())?;
         targets.push(Target {
             name: table.name.into_inner().into(),
             family,
@@ -57,6 +58,7 @@ pub(super) fn check(
             query: table.query,
             model: table.model.map(Into::into),
             key,
+            callers_key,
             key_header: table.key_header,
             headers: table.headers.into_iter().collect(),
             retries: table.retries,
@@ -67,6 +69,28 @@ pub(super) fn check(
         });
     }
     Ok(targets)
+}
+
+/// Whether the target is given the caller's own key.
+fn callers_key(
+    source: Source<'_>,
+    written: Option<&Spanned<String>>,
+    has_key: bool,
+) -> Result<bool, ConfigError> {
+    match written {
+        None => Ok(false),
+        Some(written) if written.get_ref() != "caller" => Err(source.error(
+            written.span(),
+            format!("`{}` is no credential", written.get_ref()),
+            "write \"caller\" to pass on the caller's own key, or name a key with `key_env`",
+        )),
+        Some(written) if has_key => Err(source.error(
+            written.span(),
+            "the target has a key of its own and the caller's",
+            "keep one: `credential = \"caller\"`, or the key",
+        )),
+        Some(_) => Ok(true),
+    }
 }
 
 /// Splits a base URL into origin and path.

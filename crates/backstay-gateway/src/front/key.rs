@@ -2,14 +2,36 @@
 
 use crate::config::Caller;
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::borrow::Cow;
 
-/// Whose key was shown. All are compared, each in a time that tells nothing.
+/// Says who calls, and nothing to any upstream.
+pub(crate) const OWN: HeaderName = HeaderName::from_static("x-backstay-key");
+
+/// Where SDKs put a key, beside `authorization`.
+const PLACES: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
+
+/// Whose key was shown.
 pub(super) fn whose<'c>(headers: &HeaderMap, callers: &'c [Caller]) -> Option<&'c Caller> {
-    let shown = shown(headers)?;
+    match headers.get(OWN) {
+        Some(own) => owner(own.as_bytes().trim_ascii(), callers),
+        None => owner(&shown(headers)?, callers),
+    }
+}
+
+/// Whether a key of this gateway's stands where a key for the upstream may stand.
+pub(super) fn is_ours(headers: &HeaderMap, callers: &[Caller]) -> bool {
+    let mut keys = PLACES.into_iter().flat_map(|name| headers.get_all(name));
+    let is_ours = |key: &[u8]| owner(key.trim_ascii(), callers).is_some();
+    headers.get_all(header::AUTHORIZATION).iter().any(|value| {
+        authorized(value).is_some_and(|key| is_ours(&key)) || is_ours(value.as_bytes())
+    }) || keys.any(|value| is_ours(value.as_bytes()))
+}
+
+/// All are compared, each in a time that tells nothing.
+fn owner<'c>(shown: &[u8], callers: &'c [Caller]) -> Option<&'c Caller> {
     callers.iter().fold(None, |found, caller| {
-        if caller.key.is(&shown) {
+        if caller.key.is(shown) {
             Some(caller)
         } else {
             found
@@ -20,24 +42,28 @@ pub(super) fn whose<'c>(headers: &HeaderMap, callers: &'c [Caller]) -> Option<&'
 /// A key where the SDKs put it, or the password that a browser asked for.
 fn shown(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let value = value.as_bytes();
-        let space = value.iter().position(|byte| *byte == b' ')?;
-        let (scheme, rest) = value.split_at_checked(space)?;
-        let rest = rest.trim_ascii();
-        if scheme.eq_ignore_ascii_case(b"bearer") {
-            return Some(rest.into());
-        }
-        if scheme.eq_ignore_ascii_case(b"basic") {
-            let pair = BASE64_STANDARD.decode(rest).ok()?;
-            let colon = pair.iter().position(|byte| *byte == b':')?;
-            return Some(pair.get(colon + 1..)?.to_vec().into());
-        }
-        return None;
+        return authorized(value);
     }
-    ["x-api-key", "api-key"]
+    PLACES
         .into_iter()
         .find_map(|name| headers.get(name))
         .map(|value| value.as_bytes().into())
+}
+
+fn authorized(value: &HeaderValue) -> Option<Cow<'_, [u8]>> {
+    let value = value.as_bytes();
+    let space = value.iter().position(|byte| *byte == b' ')?;
+    let (scheme, rest) = value.split_at_checked(space)?;
+    let rest = rest.trim_ascii();
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return Some(rest.into());
+    }
+    if scheme.eq_ignore_ascii_case(b"basic") {
+        let pair = BASE64_STANDARD.decode(rest).ok()?;
+        let colon = pair.iter().position(|byte| *byte == b':')?;
+        return Some(pair.get(colon + 1..)?.to_vec().into());
+    }
+    None
 }
 
 #[cfg(test)]

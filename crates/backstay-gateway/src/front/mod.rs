@@ -7,11 +7,12 @@
 mod deadline;
 mod key;
 
-pub(crate) use self::deadline::Told;
+pub(crate) use self::{deadline::Told, key::OWN as OWN_KEY};
 
 use crate::{
     config::{Config, Listener},
     refusal::Refusal,
+    routes::CallersKey,
 };
 use http::{HeaderMap, Method, Request, StatusCode, Version, header, uri::Authority};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub(crate) fn check<B>(request: &Request<B>, listener: &Listener) -> Result<(), 
 }
 
 /// Who calls: it shows a key, where keys are asked for.
+///
+/// In `x-backstay-key` it leaves the SDK's own place to a key for the upstream.
 pub(crate) fn admit(headers: &HeaderMap, config: &Config) -> Result<Option<Arc<str>>, Refusal> {
     if config.callers.is_empty() {
         return Ok(None);
@@ -31,6 +34,14 @@ pub(crate) fn admit(headers: &HeaderMap, config: &Config) -> Result<Option<Arc<s
     key::whose(headers, &config.callers)
         .map(|caller| Some(caller.name.clone()))
         .ok_or_else(Refusal::key)
+}
+
+/// The key that a caller brought for the upstream. A key of this gateway's is none, wherever it stands.
+pub(crate) fn callers_key(headers: &HeaderMap, config: &Config) -> Option<CallersKey> {
+    if key::is_ours(headers, &config.callers) {
+        return None;
+    }
+    CallersKey::of(headers)
 }
 
 /// A body must be JSON, and plain: what a form sends is refused.

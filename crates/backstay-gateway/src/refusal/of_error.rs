@@ -24,7 +24,7 @@ impl Refusal {
         // Says what happened, to which target, in which phase, after how long; never what was sent.
         let refusal = Self::new(status, code, error.to_string());
         match error.kind() {
-            ErrorKind::Cancelled(Cancellation::Token) => Self {
+            ErrorKind::Cancelled(Cancellation::Shutdown) | ErrorKind::Draining => Self {
                 retry_after: Some(1),
                 ..refusal
             },
@@ -37,7 +37,9 @@ fn meaning(kind: ErrorKind) -> (StatusCode, &'static str) {
     match kind {
         ErrorKind::Deadline => (StatusCode::GATEWAY_TIMEOUT, "deadline_exceeded"),
         ErrorKind::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
-        ErrorKind::Cancelled(_) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        ErrorKind::Cancelled(_) | ErrorKind::Draining => {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining")
+        }
         ErrorKind::Truncated => (StatusCode::BAD_GATEWAY, "upstream_truncated"),
         ErrorKind::Empty => (StatusCode::BAD_GATEWAY, "upstream_empty"),
         ErrorKind::InBand(class) => in_band(class),

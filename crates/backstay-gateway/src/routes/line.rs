@@ -1,27 +1,36 @@
 //! One route for one endpoint: its stack, and what must be known before a call goes in.
 
-use super::{Api, noted::Noted};
+use super::{
+    Api, Pools,
+    callers_key::{Receivers, WithCallersKey},
+    noted::Noted,
+};
 use crate::config::{Clocks, Config, ConfigError, Family, Match, Route, Target as Written};
+use crate::front::OWN_KEY;
 use backstay::{
-    Body, BuildError,
-    cancel::{CancelBody, CancelLayer, CancelService},
+    BuildError,
     deadline::{DeadlineBody, DeadlineLayer, DeadlineService},
-    fallback::{FallbackBody, FallbackLayer, FallbackService, RetryBudget, Target, Targets},
+    drain::{Drain, DrainBody, DrainService},
+    fallback::{
+        CoolDowns, FallbackBody, FallbackLayer, FallbackService, RetryBudget, Target, Targets,
+    },
     timeout::{TimeoutsBody, TimeoutsLayer, TimeoutsService},
 };
-use backstay_client::{Client, ResponseBody};
-use http::uri::{Authority, Scheme};
+use backstay_client::ResponseBody;
+use http::{
+    HeaderName,
+    uri::{Authority, Scheme},
+};
 use std::{fmt, sync::Arc};
 use tokio::time::Duration;
-use tokio_util::sync::CancellationToken;
 use tower::{ServiceBuilder, layer::layer_fn};
 
-/// The layers over the client.
+/// The layers over the clients.
 pub(crate) type Stack =
-    CancelService<Noted<DeadlineService<FallbackService<TimeoutsService<Client<Body>>>>>>;
+    DrainService<Noted<DeadlineService<FallbackService<TimeoutsService<WithCallersKey<Pools>>>>>>;
 
 /// What comes out of them.
-pub(crate) type StackBody = CancelBody<DeadlineBody<FallbackBody<TimeoutsBody<ResponseBody>>>>;
+pub(crate) type StackBody = DrainBody<DeadlineBody<FallbackBody<TimeoutsBody<ResponseBody>>>>;
 
 /// One route for one endpoint.
 pub(crate) struct Line {
@@ -30,6 +39,10 @@ pub(crate) struct Line {
     pub(crate) stack: Stack,
     pub(crate) budget: Duration,
     pub(crate) clocks: Clocks,
+    /// From the caller to the targets, beside the usual ones.
+    pub(crate) forwarded: Box<[HeaderName]>,
+    /// A target of it has the caller's own key.
+    pub(crate) takes_key: bool,
     /// For a path route: where the call goes, and what stands before its path there.
     pub(crate) path_base: Option<PathBase>,
 }
@@ -46,8 +59,8 @@ pub(crate) struct PathBase {
 pub(super) struct Builder<'a> {
     config: &'a Config,
     route: &'a Route,
-    client: &'a Client,
-    cut: &'a CancellationToken,
+    client: &'a Pools,
+    drain: &'a Drain,
     /// Shared by the route's endpoints.
     retries: RetryBudget,
 }
@@ -69,14 +82,14 @@ impl<'a> Builder<'a> {
     pub(super) fn new(
         config: &'a Config,
         route: &'a Route,
-        client: &'a Client,
-        cut: &'a CancellationToken,
+        client: &'a Pools,
+        drain: &'a Drain,
     ) -> Self {
         Self {
             config,
             route,
             client,
-            cut,
+            drain,
             retries: RetryBudget::default(),
         }
     }
@@ -169,14 +182,31 @@ impl<'a> Builder<'a> {
         if let Some(commit) = route.commit {
             targets = targets.commit(commit);
         }
+        let mut forwarded = Vec::with_capacity(route.forward_headers.len());
         for header in &route.forward_headers {
             targets = targets.portable_header(header.clone());
+            match header.parse::<HeaderName>() {
+                Ok(name) if name != OWN_KEY => forwarded.push(name),
+                _ => {
+                    return Err(self.error(
+                        &format!("`forward_headers` names {header}"),
+                        "leave it out: it is no header, or it is this gateway's own key",
+                    ));
+                }
+            }
+        }
+        let receivers = self.receivers()?;
+        if !receivers.is_empty() {
+            // A target's cool-down is everybody's, and the limits of one caller's key are not.
+            targets = targets.cool_downs(CoolDowns::off());
         }
         Ok(Line {
             route: route.name.clone(),
             family,
+            forwarded: forwarded.into(),
+            takes_key: !receivers.is_empty(),
             stack: self
-                .stack(targets)
+                .stack(targets, receivers)
                 .map_err(|error| self.unbuildable(&error))?,
             budget: route.budget,
             clocks: route.clocks,
@@ -184,14 +214,33 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn stack(&self, targets: Targets) -> Result<Stack, BuildError> {
+    fn stack(&self, targets: Targets, receivers: Receivers) -> Result<Stack, BuildError> {
         Ok(ServiceBuilder::new()
-            .layer(CancelLayer::new().token(self.cut.clone()))
+            .layer(self.drain.layer())
             .layer(layer_fn(Noted::new))
             .layer(DeadlineLayer::new(self.route.budget)?)
             .layer(FallbackLayer::new(targets)?)
             .layer(TimeoutsLayer::new(self.route.clocks.timeouts)?)
-            .service(self.client.clone()))
+            .service(WithCallersKey::new(self.client.clone(), receivers)))
+    }
+
+    /// The targets that have the caller's key.
+    fn receivers(&self) -> Result<Receivers, ConfigError> {
+        let targets = self.targets().filter(|target| target.callers_key);
+        targets
+            .map(|target| {
+                let place = match &target.key_header {
+                    None => None,
+                    Some(name) => Some(name.parse().map_err(|_| {
+                        self.error(
+                            &format!("`key_header` of target {} is no header", target.name),
+                            "write the name of a header, like \"api-key\"",
+                        )
+                    })?),
+                };
+                Ok((target.name.clone(), place))
+            })
+            .collect()
     }
 
     fn target(&self, written: &Written) -> Target {

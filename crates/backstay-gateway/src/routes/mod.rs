@@ -1,19 +1,22 @@
 //! Which stack a call goes through.
 
 mod api;
+mod callers_key;
 mod dialect;
 mod line;
 mod noted;
+mod pools;
 
 pub(crate) use self::{
     api::Api,
+    callers_key::CallersKey,
     line::{Line, StackBody},
+    pools::Pools,
 };
 
 use crate::config::{Config, ConfigError, Family, Match};
-use backstay_client::Client;
+use backstay::drain::Drain;
 use std::{collections::HashMap, sync::Arc};
-use tokio_util::sync::CancellationToken;
 
 /// The stacks of one configuration. A call keeps the one that it began with.
 #[derive(Debug)]
@@ -34,8 +37,8 @@ struct ByModel {
 impl Routes {
     pub(crate) fn build(
         config: &Config,
-        client: &Client,
-        cut: &CancellationToken,
+        client: &Pools,
+        drain: &Drain,
     ) -> Result<Self, ConfigError> {
         let mut by_model: [ByModel; Api::ALL.len()] = Default::default();
         let mut by_path = Vec::new();
@@ -49,7 +52,7 @@ impl Routes {
                     "make one of them, or choose another name",
                 )
             };
-            let builder = line::Builder::new(config, route, client, cut);
+            let builder = line::Builder::new(config, route, client, drain);
             let names = match &route.matches {
                 path @ (Match::Path(text) | Match::PathPrefix(text)) => {
                     if by_path.iter().any(|(other, _)| other == path) {

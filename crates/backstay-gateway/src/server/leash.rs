@@ -13,7 +13,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
 };
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
@@ -24,6 +27,8 @@ const CUT_AFTER_DEADLINE: Duration = Duration::from_millis(250);
 /// The limit of what is under way, and what that is.
 pub(crate) struct Leash {
     state: Mutex<State>,
+    /// How often the task has been polled.
+    turn: AtomicU32,
     head_time: Duration,
     idle_time: Duration,
 }
@@ -79,6 +84,7 @@ impl Leash {
                 http2: false,
                 calls: 0,
             }),
+            turn: AtomicU32::new(0),
             head_time: limits.head_time,
             idle_time: limits.idle_time,
         }
@@ -93,6 +99,7 @@ impl Leash {
                 http2: true,
                 calls: 0,
             }),
+            turn: AtomicU32::new(0),
             head_time: Duration::MAX,
             idle_time: Duration::MAX,
         }
@@ -208,6 +215,12 @@ impl Held {
         }
     }
 
+    /// Which turn of its task this is: it changes when others may have run in between.
+    pub(crate) fn turn(&self) -> u32 {
+        let leash = self.stream.as_ref().unwrap_or(&self.connection);
+        leash.turn.load(Relaxed)
+    }
+
     /// The request has been read to its end.
     pub(crate) fn request_read(&self) {
         if self.stream.is_none() {
@@ -240,6 +253,7 @@ impl<F: Future<Output = ()>> Future for Leashed<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
+        this.leash.turn.fetch_add(1, Relaxed);
         if this.inner.poll(cx).is_ready() {
             return Poll::Ready(());
         }

@@ -2,8 +2,12 @@
 
 mod leash;
 mod wire;
+mod workers;
 
-pub(crate) use self::leash::{Held, Leash};
+pub(crate) use self::{
+    leash::{Held, Leash},
+    workers::{Workers, here},
+};
 
 use self::{leash::Leashed, wire::Wire};
 use crate::{call, shared::Shared};
@@ -40,9 +44,13 @@ tokio::task_local! {
 }
 
 /// Accepts until the drain begins. The socket is closed then.
-pub(crate) async fn accept(listener: TcpListener, place: usize, shared: Arc<Shared>) {
-    let draining = shared.drain.draining();
-    let mut draining = pin!(draining.cancelled());
+pub(crate) async fn accept(
+    listener: TcpListener,
+    place: usize,
+    shared: Arc<Shared>,
+    workers: Arc<Workers>,
+) {
+    let mut draining = pin!(shared.leaving.drain.started());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -54,11 +62,17 @@ pub(crate) async fn accept(listener: TcpListener, place: usize, shared: Arc<Shar
         };
         match shared.connections.enter() {
             Some(counted) => {
+                // It moves to the worker's own runtime.
+                let Ok(stream) = stream.into_std() else {
+                    continue;
+                };
+                let (runtime, load) = workers.choose();
                 let serving = serve(stream, place, shared.clone());
-                shared.drain.tracker().spawn(async move {
+                let serving = async move {
                     serving.await;
-                    drop(counted);
-                });
+                    drop((load, counted));
+                };
+                shared.leaving.tracker.spawn_on(serving, &runtime);
             }
             // Its request stays unread, so that it may see a reset instead of this.
             None => drop(stream.try_write(FULL)),
@@ -66,7 +80,10 @@ pub(crate) async fn accept(listener: TcpListener, place: usize, shared: Arc<Shar
     }
 }
 
-async fn serve(stream: TcpStream, place: usize, shared: Arc<Shared>) {
+async fn serve(stream: std::net::TcpStream, place: usize, shared: Arc<Shared>) {
+    let Ok(stream) = TcpStream::from_std(stream) else {
+        return;
+    };
     // Else the last small write of each answer would wait for the caller's delayed ACK.
     let _ = stream.set_nodelay(true);
     let limits = shared.live().config.limits;
@@ -102,12 +119,12 @@ async fn serve(stream: TcpStream, place: usize, shared: Arc<Shared>) {
         .keep_alive_timeout(H2_PING_WAIT);
     let orderly = async {
         let mut connection = pin!(server.serve_connection(TokioIo::new(wire), service));
-        let (draining, closed) = (shared.drain.draining(), shared.drain.closed());
+        let (draining, closed) = (shared.leaving.drain.started(), shared.leaving.closed());
         tokio::select! {
             biased;
             // An error is the caller's: it has been told what could be told.
             _ = connection.as_mut() => return,
-            () = draining.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = draining => connection.as_mut().graceful_shutdown(),
         }
         tokio::select! {
             biased;

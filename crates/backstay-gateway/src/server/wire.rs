@@ -10,21 +10,22 @@ use parking_lot::Mutex;
 use std::{
     fmt,
     io::{self, IoSlice},
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
 };
 
 /// The most bytes that are read ahead of hyper. Behind more of them the caller's going away is noticed
 /// only when something is written to it.
 const MAX_AHEAD: usize = 16 * 1024;
+
+/// Read at a time where nothing is expected.
+const PIECE: usize = 1024;
 
 /// What hyper reads from and writes to.
 pub(crate) struct Wire {
@@ -32,11 +33,16 @@ pub(crate) struct Wire {
     writer: OwnedWriteHalf,
 }
 
-/// The reading half, which the connection's task looks at too.
+/// The reading half, which the connection's task looks at too. Only that task has it, so that nobody ever
+/// waits for the lock.
 pub(crate) struct Reader {
-    half: OwnedReadHalf,
-    ahead: Mutex<Vec<u8>>,
+    inside: Mutex<Inside>,
     leash: Arc<Leash>,
+}
+
+struct Inside {
+    half: OwnedReadHalf,
+    ahead: Vec<u8>,
 }
 
 const TOO_SLOW: &[u8] =
@@ -45,21 +51,18 @@ const TOO_SLOW: &[u8] =
 // === impl Reader ===
 
 impl Reader {
-    fn tcp(&self) -> &TcpStream {
-        self.half.as_ref()
-    }
-
     /// Ready when the other side has closed its connection, or its half of it.
     pub(super) fn poll_peer_left(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut ahead = self.ahead.lock();
+        let mut inside = self.inside.lock();
+        let Inside { half, ahead } = &mut *inside;
         while ahead.len() < MAX_AHEAD {
-            if ready!(self.tcp().poll_read_ready(cx)).is_err() {
-                return Poll::Ready(());
-            }
-            match self.tcp().try_read_buf(&mut *ahead) {
-                Ok(0) => return Poll::Ready(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            let mut piece = [const { MaybeUninit::uninit() }; PIECE];
+            let mut read = ReadBuf::uninit(&mut piece);
+            // `poll_read` and not `try_read`: after a short read it waits for the system's word, and does not
+            // ask once more in vain.
+            match ready!(Pin::new(&mut *half).poll_read(cx, &mut read)) {
+                Ok(()) if read.filled().is_empty() => return Poll::Ready(()),
+                Ok(()) => ahead.extend_from_slice(read.filled()),
                 Err(_) => return Poll::Ready(()),
             }
         }
@@ -67,37 +70,30 @@ impl Reader {
     }
 
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut ahead = self.ahead.lock();
-        if !ahead.is_empty() {
+        let mut inside = self.inside.lock();
+        let Inside { half, ahead } = &mut *inside;
+        let before = buf.filled().len();
+        if ahead.is_empty() {
+            ready!(Pin::new(half).poll_read(cx, buf))?;
+        } else {
             let taken = ahead.len().min(buf.remaining());
             buf.put_slice(ahead.get(..taken).unwrap_or_default());
             ahead.drain(..taken);
             if ahead.is_empty() {
                 *ahead = Vec::new();
             }
+        }
+        drop(inside);
+        if buf.filled().len() > before {
             self.leash.bytes_came();
-            return Poll::Ready(Ok(()));
         }
-        drop(ahead);
-        loop {
-            ready!(self.tcp().poll_read_ready(cx))?;
-            match self.tcp().try_read_buf(buf) {
-                Ok(read) => {
-                    if read > 0 {
-                        self.leash.bytes_came();
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        Poll::Ready(Ok(()))
     }
 
     /// A request's head did not come in time. Nothing has been written for it yet.
     pub(super) fn say_too_slow(&self) {
         // Whoever is too slow to send may be too slow to listen.
-        let _ = self.tcp().try_write(TOO_SLOW);
+        let _ = self.inside.lock().half.as_ref().try_write(TOO_SLOW);
     }
 }
 
@@ -110,11 +106,13 @@ impl fmt::Debug for Reader {
 // === impl Wire ===
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, leash: Arc<Leash>) -> (Self, Arc<Reader>) {
+    pub(super) fn new(stream: tokio::net::TcpStream, leash: Arc<Leash>) -> (Self, Arc<Reader>) {
         let (half, writer) = stream.into_split();
         let reader = Arc::new(Reader {
-            half,
-            ahead: Mutex::default(),
+            inside: Mutex::new(Inside {
+                half,
+                ahead: Vec::new(),
+            }),
             leash,
         });
         let wire = Self {

@@ -120,6 +120,9 @@ impl Entry {
     /// The answer was dropped before its transfer ended: after its end marker that is no matter, SDKs do
     /// so.
     pub(crate) fn dropped(&self) {
+        if self.ending() != Ending::Running {
+            return;
+        }
         let complete = self.trail().is_some_and(|trail| {
             trail
                 .attempts()

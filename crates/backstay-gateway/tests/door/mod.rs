@@ -129,10 +129,19 @@ impl Door {
 
     /// With another configuration.
     pub(crate) async fn with(change: impl FnOnce(String) -> String) -> Self {
+        Self::start(change, 0).await
+    }
+
+    /// On threads of the gateway's own.
+    pub(crate) async fn on_threads(threads: usize) -> Self {
+        Self::start(|text| text, threads).await
+    }
+
+    async fn start(change: impl FnOnce(String) -> String, threads: usize) -> Self {
         let mock = Mock::start().await.unwrap();
         let text = change(text(&mock.url()));
         let config = Config::parse(&text, "test.toml").unwrap();
-        let gateway = Gateway::bind(config).await.unwrap();
+        let gateway = Gateway::bind_with_threads(config, threads).await.unwrap();
         Self {
             mock,
             address: gateway.addresses()[0],

@@ -22,7 +22,7 @@ mod attempt;
 pub use self::attempt::{Attempt, Next, Note, Outcome, PassedOver, Reason, Wait, WaitReason};
 
 use crate::call::{Call, Labels, Phase};
-use std::fmt;
+use std::{fmt, sync::Arc};
 use tokio::time::{Duration, Instant};
 
 /// The record of every attempt of a call, readable while the call goes on.
@@ -51,6 +51,15 @@ impl Trail {
     /// The attempts so far, in order.
     pub fn attempts(&self) -> Vec<Attempt> {
         self.0.attempts()
+    }
+
+    /// How many attempts there were so far, and the target of the last one: what
+    /// [`attempts`](Self::attempts) tells too, without copying all of them.
+    pub fn last_target(&self) -> Option<(u32, Arc<str>)> {
+        self.0.with_state(|state| {
+            let last = state.trail.last()?;
+            Some((last.number, last.target.clone()))
+        })
     }
 
     /// Targets that were passed over, in order, and why.
