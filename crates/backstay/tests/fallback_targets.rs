@@ -106,6 +106,7 @@ async fn the_stream_of_each_attempt_is_read_with_the_dialect_of_its_own_target()
     let shared = response.extensions().get::<Trail>().unwrap().clone();
     assert!(support::read(response.into_body()).await.1.is_none());
     assert_eq!(shared.attempts().len(), 2);
+    assert_eq!(shared.last_target(), Some((2, "b".into())));
     assert_eq!(shared.attempts()[1].outcome, Outcome::Complete);
 }
 
