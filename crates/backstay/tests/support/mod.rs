@@ -389,6 +389,11 @@ pub fn trail<B>(response: &Response<B>) -> Vec<Attempt> {
         .attempts()
 }
 
+/// The trail of a response, which goes on being written.
+pub fn live_trail<B>(response: &Response<B>) -> Trail {
+    response.extensions().get::<Trail>().unwrap().clone()
+}
+
 pub fn trail_of(error: &BoxError) -> Trail {
     Error::find(&**error).unwrap().trail().unwrap()
 }
