@@ -1,6 +1,8 @@
 //! An upstream that does what a test tells it, and counts what becomes of it.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod scope;
+
 use backstay::{
     Body, BoxError, Error, ServiceBuilderExt, Timeouts, Trail, fallback::Targets, trail::Attempt,
 };
