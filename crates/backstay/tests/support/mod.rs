@@ -1,6 +1,7 @@
 //! An upstream that does what a test tells it, and counts what becomes of it.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod batch;
 pub mod scope;
 
 use backstay::{
