@@ -379,3 +379,14 @@ async fn a_reason_to_finish_is_no_end_marker() {
     drop(body);
     assert_eq!(told.once(&layer.hooks()).await.why, Why::Dropped);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fired_token_sends_nothing() {
+    let up = Upstream::new([Answer::stream(&["ok"])]);
+    let token = CancellationToken::new();
+    token.cancel();
+    let s = CancelLayer::new().token(token).layer(up.clone());
+    let r = send(&s, chat()).await;
+    assert_eq!(up.attempts(), 0);
+    assert!(r.is_err());
+}

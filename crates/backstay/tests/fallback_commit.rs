@@ -3,12 +3,14 @@
 
 mod support;
 
-use backstay::fallback::{Commit, Target, Targets};
-use backstay::timeout::Clock;
-use backstay::trail::{Next, Note, Outcome, Reason, WaitReason};
-use backstay::{ErrorKind, Timeouts, Trail};
+use backstay::{
+    Body, ErrorKind, Timeouts, Trail,
+    fallback::{Commit, Target, Targets},
+    timeout::Clock,
+    trail::{Next, Note, Outcome, Reason, WaitReason},
+};
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use support::{
     Answer, Step, Upstream, chat, chat_with, comment, data, done, finish, kind, models, read, role,
@@ -332,4 +334,19 @@ async fn the_hold_is_bounded() {
         assert_eq!(trail(&response)[0].notes, [Note::HoldBound]);
         assert_eq!(upstream.attempts(), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_repeated_is_not_held() {
+    let mut a = Answer::json("{\"a\":");
+    a.steps
+        .extend([wait(30), Step::Data(Bytes::from_static(b"1}"))]);
+    let up = Upstream::new([a]);
+    let s = stack(Targets::plain(Target::named("db")).retries(2), &up);
+    let q = Request::post("https://db/x")
+        .body(Body::from("{}"))
+        .unwrap();
+    let start = Instant::now();
+    let _ = send(&s, q).await.unwrap();
+    assert_eq!(Instant::now() - start, Duration::ZERO);
 }

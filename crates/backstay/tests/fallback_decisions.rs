@@ -3,26 +3,33 @@
 
 mod support;
 
-use backstay::fallback::{
-    Cause, Decision, DefaultPolicy, Failed, FallbackLayer, Idempotent, Pause, Policy, Target,
-    Targets,
+use backstay::{
+    Body, BoxError, Error, ErrorKind, ServiceBuilderExt, Timeouts,
+    cancel::CancelLayer,
+    fallback::{
+        Cause, Decision, DefaultPolicy, Failed, FallbackLayer, Idempotent, Pause, Policy, Target,
+        Targets,
+    },
+    timeout::Clock,
+    trail::{Next, Note, Outcome, Reason, WaitReason},
+    transport::{Delivery, FreshConnection, SendFailure},
 };
-use backstay::timeout::Clock;
-use backstay::trail::{Next, Note, Outcome, Reason, WaitReason};
-use backstay::transport::{Delivery, FreshConnection, SendFailure};
-use backstay::{Body, BoxError, Error, ErrorKind, Timeouts};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{Full, StreamBody};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use http_body_util::{Full, StreamBody, combinators::BoxBody};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll},
+};
 use support::{
-    Answer, PROMPT, Upstream, chat, kind, models, read, seconds, send, stack, stack_with, trail,
-    trail_of,
+    Answer, PROMPT, Step, Upstream, chat, kind, models, read, seconds, send, stack, stack_with,
+    trail, trail_of,
 };
 use tokio::time::Instant;
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
 // Decisions.
 
@@ -106,6 +113,60 @@ async fn what_may_have_been_processed_is_not_repeated_where_that_is_turned_off()
     assert_eq!(attempt.next, Some(Next::Stop(Reason::Uncertain)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_answer_encoded_as_identity_is_legible() {
+    let up = Upstream::new([Answer::status(
+        429,
+        r#"{"error":{"code":"insufficient_quota","type":"insufficient_quota"}}"#,
+    )
+    .header("content-encoding", "identity")]);
+    let s = stack(Targets::new("a").retries(2), &up);
+    let _ = send(&s, chat()).await;
+    assert_eq!(up.attempts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_status_layer_is_classified_as_an_answer() {
+    let up = Upstream::new([Answer::status(400, "{}")]);
+    let s = ServiceBuilder::new()
+        .fallback(Targets::new("a").retries(2).seed(1))
+        .unwrap()
+        .status_error()
+        .service(up.clone());
+    let _ = send(&s, chat()).await;
+    assert_eq!(up.attempts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_panics_ends_the_call_once() {
+    let n = Arc::new(AtomicUsize::new(0));
+    let n2 = n.clone();
+    let layer = CancelLayer::new().on_cancel(move |_| {
+        n2.fetch_add(1, SeqCst);
+        async {}
+    });
+    let hooks = layer.hooks();
+    let up = Upstream::new([Answer::status(500, "{}")]);
+    let s = layer.layer(stack(Targets::new("a").policy(Boom), &up));
+    let j = tokio::spawn(async move {
+        let _ = send(&s, chat()).await;
+    })
+    .await;
+    assert!(j.is_err());
+    hooks.wait(seconds(1)).await;
+    assert_eq!(n.load(SeqCst), 1);
+    assert_eq!(hooks.in_flight(), 0);
+    assert_eq!(up.live(), 0);
+}
+
+#[derive(Debug)]
+struct Boom;
+impl Policy for Boom {
+    fn decide(&self, _: &Failed<'_>) -> Decision {
+        panic!("boom")
+    }
+}
+
 // The plain dialect.
 
 #[tokio::test(start_paused = true)]
@@ -141,6 +202,26 @@ async fn plain_calls_need_no_model_and_repeat_only_what_is_harmless() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_call_without_a_model_is_plain() {
+    let mut a = Answer::json("");
+    a.head = Some((0, vec![]));
+    let up = Upstream::new([a, Answer::json("{}")]);
+    let s = stack(Targets::new(Target::named("db")).retries(1), &up);
+    let _ = send(&s, post("/collections/x/add", "{\"ids\":[1]}")).await;
+    assert_eq!(
+        up.attempts(),
+        1,
+        "a write that may have arrived was repeated"
+    );
+}
+
+fn post(path: &str, body: &'static str) -> Request<Body> {
+    Request::post(format!("https://db.example.com{path}"))
+        .body(Body::from(body))
+        .unwrap()
+}
+
 // Exhausted.
 
 #[tokio::test(start_paused = true)]
@@ -172,7 +253,31 @@ async fn the_first_targets_failure_is_the_error() {
     assert_eq!(trail_of(&error).attempts()[1].outcome, Outcome::Status);
 }
 
-// Connections.
+#[tokio::test(start_paused = true)]
+async fn a_failed_answer_that_breaks_off_has_a_true_length() {
+    let mut a = Answer::status(503, "0123456789").header("content-length", "1000");
+    a.steps.push(Step::Fail);
+    for retries in [0, 1] {
+        let up = Upstream::new([a.clone()]);
+        let s = stack(
+            Targets::new("a").retries(retries).retry_uncertain(true),
+            &up,
+        );
+        let r = send(&s, chat()).await.unwrap();
+        let cl = r
+            .headers()
+            .get("content-length")
+            .map(|v| v.to_str().unwrap().to_owned());
+        let (b, _) = read(r.into_body()).await;
+        assert!(
+            cl.is_none() || cl == Some(b.len().to_string()),
+            "{cl:?} for {} bytes",
+            b.len()
+        );
+    }
+}
+
+// Connections and readiness.
 
 #[tokio::test(start_paused = true)]
 async fn a_request_lost_on_a_used_connection_is_sent_once_more_over_a_new_one() {
@@ -230,4 +335,36 @@ async fn any_request_body_is_replayed() {
     twice(BoxBody::new(frames())).await;
     twice(http_body_util::combinators::UnsyncBoxBody::new(frames())).await;
     twice(Body::wrap(frames())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_readiness_error_ends_the_call_and_is_not_uncertain() {
+    let up = Upstream::new([Answer::json("{}")]);
+    let s = ServiceBuilder::new()
+        .fallback(Targets::plain(Target::named("db")).retries(1).seed(1))
+        .unwrap()
+        .service(NotReady(Arc::default(), up.clone()));
+    let error = send(&s, post("/x", "{}")).await.err().unwrap();
+    let attempts = Error::find(&*error).unwrap().trail().unwrap().attempts();
+    assert!(!attempts[0].uncertain);
+    assert_eq!(attempts[0].next, Some(Next::Stop(Reason::Unready)));
+    assert_eq!(up.attempts(), 0);
+}
+
+#[derive(Clone)]
+struct NotReady(Arc<AtomicUsize>, Upstream);
+impl Service<Request<Body>> for NotReady {
+    type Response = Response<support::ScriptedBody>;
+    type Error = BoxError;
+    type Future = <Upstream as Service<Request<Body>>>::Future;
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if self.0.fetch_add(1, SeqCst) == 0 {
+            Poll::Ready(Err("overloaded".into()))
+        } else {
+            Poll::Ready(Ok(()))
+        }
+    }
+    fn call(&mut self, r: Request<Body>) -> Self::Future {
+        self.1.call(r)
+    }
 }

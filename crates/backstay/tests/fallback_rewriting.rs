@@ -3,12 +3,15 @@
 
 mod support;
 
-use backstay::error::RequestProblem;
-use backstay::fallback::{FallbackLayer, Target, Targets};
-use backstay::trail::{Next, Reason};
-use backstay::{Body, BuildError, ErrorKind, Timeouts, Trail};
+use backstay::{
+    Body, BuildError, ErrorKind, Timeouts, Trail,
+    error::RequestProblem,
+    fallback::{FallbackLayer, Target, Targets},
+    trail::{Next, Reason},
+};
 use support::{Answer, PROMPT, Upstream, chat, chat_with, kind, models, send, stack, trail};
 use tokio::time::Duration;
+use tower::Layer;
 
 // Rewriting.
 
@@ -171,6 +174,79 @@ async fn headers_bound_to_the_request_are_rebuilt_on_a_rewrite() {
     assert_eq!(seen.headers["accept-encoding"], "identity");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_target_that_cannot_be_called_is_passed_over() {
+    let up = Upstream::new([Answer::status(500, "{}"), Answer::stream(&["ok"])]);
+    let s = stack(
+        Targets::new("a")
+            .then(Target::model("b").origin("http://b.example.com"))
+            .then("c")
+            .retries(0),
+        &up,
+    );
+    let r = send(&s, chat()).await.unwrap();
+    assert_eq!(r.status(), 200);
+    assert_eq!(up.attempts(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_credential_is_portable() {
+    let up = Upstream::new([Answer::stream(&["ok"])]);
+    let t = Targets::new(Target::model("a").origin("https://evil.example.com"))
+        .portable_header("Authorization");
+    let Ok(l) = FallbackLayer::new(t) else { return };
+    let s = l.layer(up.clone());
+    let _ = send(&s, chat()).await.unwrap();
+    assert!(!up.seen()[0].headers.contains_key("authorization"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_is_known_by_its_header() {
+    let up = Upstream::new([Answer::stream(&["ok"])]);
+    let s = stack(
+        Targets::new(Target::model("a").header("x-api-key", "mine")),
+        &up,
+    );
+    let _ = send(&s, chat()).await.unwrap();
+    assert!(!up.seen()[0].headers.contains_key("authorization"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_with_credentials_of_its_own_gets_no_userinfo() {
+    let up = Upstream::new([Answer::stream(&["ok"])]);
+    let s = stack(Targets::new(Target::model("a").bearer("mine")), &up);
+    let mut q = chat();
+    *q.uri_mut() = "https://user:secret@api.example.com/v1/chat/completions"
+        .parse()
+        .unwrap();
+    let _ = send(&s, q).await.unwrap();
+    assert!(!up.seen()[0].uri.contains("secret"), "{}", up.seen()[0].uri);
+}
+
+#[test]
+fn debug_of_a_target_shows_no_userinfo_and_no_query() {
+    let t = Targets::new(
+        Target::model("a")
+            .origin("https://user:hunter2@x.example.com")
+            .query("key=hunter2"),
+    );
+    assert!(!format!("{t:?}").contains("hunter2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn signature_is_dropped_when_the_path_changes() {
+    let up = Upstream::new([Answer::stream(&["ok"])]);
+    let s = stack(
+        Targets::new(Target::named("a").path("/other/chat/completions")),
+        &up,
+    );
+    let mut q = chat();
+    q.headers_mut()
+        .insert("signature", "sig1=:x:".parse().unwrap());
+    let _ = send(&s, q).await.unwrap();
+    assert!(!up.seen()[0].headers.contains_key("signature"));
+}
+
 // Bad input.
 
 #[tokio::test(start_paused = true)]
@@ -295,4 +371,14 @@ fn what_can_never_work_is_refused_at_build() {
     ] {
         assert!(matches!(build(targets), Err(BuildError::Zero { .. })));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_sets_no_header_that_the_client_writes() {
+    let t = Targets::new(
+        Target::model("a")
+            .header("content-length", "5")
+            .header("host", "evil"),
+    );
+    assert!(FallbackLayer::new(t).is_err());
 }

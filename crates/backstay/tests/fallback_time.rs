@@ -3,16 +3,20 @@
 
 mod support;
 
-use backstay::fallback::{RetryBudget, Target, Targets};
-use backstay::timeout::Clock;
-use backstay::trail::{Next, Outcome, Reason, WaitReason};
-use backstay::{ErrorKind, ServiceBuilderExt, Timeouts, Trail};
-use support::{
-    Answer, Step, Upstream, chat, done, finish, kind, models, read, seconds, send, stack,
-    stack_with, token, trail, trail_of, wait,
+use backstay::{
+    Body, BoxError, Error, ErrorKind, ServiceBuilderExt, Timeouts, Trail,
+    fallback::{Backoff, RetryBudget, Target, Targets},
+    timeout::Clock,
+    trail::{Next, Outcome, Reason, WaitReason},
 };
-use tokio::time::Instant;
-use tower::ServiceBuilder;
+use http::{Request, Response};
+use std::task::{Context, Poll};
+use support::{
+    Answer, Step, Upstream, chat, done, finish, kind, live_trail, models, read, seconds, send,
+    stack, stack_with, token, trail, trail_of, wait,
+};
+use tokio::time::{Duration, Instant};
+use tower::{Service, ServiceBuilder};
 
 // Time.
 
@@ -157,6 +161,102 @@ async fn no_attempt_starts_with_too_little_time() {
     assert_eq!(upstream.attempts(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_at_the_deadline() {
+    let up = Upstream::new([
+        Answer::status(500, "{}").after(seconds(2)),
+        Answer::stream(&["ok"]),
+    ]);
+    let s = ServiceBuilder::new()
+        .deadline(seconds(2))
+        .unwrap()
+        .fallback(Targets::new("a").then("b").retries(0))
+        .unwrap()
+        .service(up.clone());
+    let _ = send(&s, chat()).await;
+    assert_eq!(up.attempts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_when_first_polled_late() {
+    let up = Upstream::new([Answer::stream(&["ok"])]);
+    let mut s = ServiceBuilder::new()
+        .deadline(seconds(2))
+        .unwrap()
+        .fallback(Targets::new("a"))
+        .unwrap()
+        .service(up.clone());
+    let f = Service::<Request<Body>>::call(&mut s, chat());
+    tokio::time::advance(seconds(5)).await;
+    let _ = f.await;
+    assert_eq!(up.attempts(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reserve_leaves_an_attempt_its_least_time() {
+    let up = Upstream::new([Answer::hang(), Answer::stream(&["ok"])]);
+    let s = ServiceBuilder::new()
+        .deadline(Duration::from_millis(4001))
+        .unwrap()
+        .fallback(
+            Targets::new("a")
+                .then("b")
+                .retries(0)
+                .reserve(seconds(4))
+                .min_attempt(seconds(1)),
+        )
+        .unwrap()
+        .timeouts(Timeouts::new())
+        .unwrap()
+        .service(up.clone());
+    let r = send(&s, chat()).await.unwrap();
+    let a = live_trail(&r).attempts();
+    assert!(a[0].ended.unwrap() - a[0].started >= seconds(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_readiness_keeps_to_the_reserve() {
+    #[derive(Clone)]
+    struct Stuck;
+    impl Service<Request<Body>> for Stuck {
+        type Response = Response<Body>;
+        type Error = BoxError;
+        type Future = std::future::Ready<Result<Response<Body>, BoxError>>;
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Pending
+        }
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            unreachable!()
+        }
+    }
+    let s = ServiceBuilder::new()
+        .deadline(seconds(10))
+        .unwrap()
+        .fallback(Targets::new("a").then("b").retries(0).reserve(seconds(4)))
+        .unwrap()
+        .service(Stuck);
+    let e = send(&s, chat()).await.err().unwrap();
+    let t = Error::find(&*e).unwrap().trail().unwrap();
+    assert_eq!(t.attempts().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_inside_of_an_attempt_bounds_the_attempt() {
+    let up = Upstream::new([Answer::hang(), Answer::stream(&["ok"]).after(seconds(1))]);
+    let s = ServiceBuilder::new()
+        .fallback(Targets::new("a").then("b").retries(0))
+        .unwrap()
+        .deadline(seconds(2))
+        .unwrap()
+        .service(up.clone());
+    let r = send(&s, chat()).await.unwrap();
+    assert_eq!(up.attempts(), 2);
+    assert_eq!(
+        live_trail(&r).attempts()[0].outcome,
+        Outcome::Timeout(Clock::Attempt)
+    );
+}
+
 // Waits.
 
 #[tokio::test(start_paused = true)]
@@ -250,4 +350,17 @@ async fn the_budget_bounds_retries_of_all_calls() {
         trail(&response)[0].next,
         Some(Next::Stop(Reason::BudgetEmpty))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_waits_are_legal_and_do_not_fit() {
+    let up = Upstream::new([Answer::status(503, "{}")]);
+    let s = stack(
+        Targets::new("a")
+            .max_wait(Duration::MAX)
+            .backoff(Backoff::new(Duration::MAX, Duration::MAX))
+            .retries(1),
+        &up,
+    );
+    let _ = tokio::time::timeout(seconds(1), send(&s, chat())).await;
 }

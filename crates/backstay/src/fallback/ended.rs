@@ -4,9 +4,10 @@ use super::{
     FallbackBody,
     answer::FailedAnswer,
     failing::Failing,
-    future::{Output, Rest, Stage, Step},
+    future::Output,
     hold::{Hold, HoldEnd},
     policy::{Cause, Decision},
+    stage::{Rest, Stage, Step},
     verdict::Verdict,
 };
 use crate::{

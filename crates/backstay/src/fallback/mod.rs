@@ -146,6 +146,7 @@ pub mod recipes;
 mod route;
 mod service;
 mod sign;
+mod stage;
 mod target;
 mod targets;
 mod verdict;

@@ -1,6 +1,9 @@
 //! An upstream that does what a test tells it, and counts what becomes of it.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod batch;
+pub mod scope;
+
 use backstay::{
     Body, BoxError, Error, ServiceBuilderExt, Timeouts, Trail, fallback::Targets, trail::Attempt,
 };
@@ -387,6 +390,11 @@ pub fn trail<B>(response: &Response<B>) -> Vec<Attempt> {
         .get::<Trail>()
         .expect("each response has its trail")
         .attempts()
+}
+
+/// The trail of a response, which goes on being written.
+pub fn live_trail<B>(response: &Response<B>) -> Trail {
+    response.extensions().get::<Trail>().unwrap().clone()
 }
 
 pub fn trail_of(error: &BoxError) -> Trail {

@@ -1,0 +1,261 @@
+//! The stages of a call: what it waits for when that is not the attempt under way, and what follows.
+
+use super::{
+    Commit,
+    answer::FailedAnswer,
+    cool_down::Trial,
+    course::Course,
+    ended::LastWord,
+    hold::{Hold, HoldEnd},
+    original::Original,
+    reading::Reading,
+};
+use crate::{
+    alarm::Alarm,
+    body::ReplayableBody,
+    call::{Call, Claim, Moment},
+    error::{BoxError, Error},
+    timeout::Clock,
+};
+use bytes::Bytes;
+use http::{Request, Response, request};
+use http_body::Body;
+use std::task::{Context, Poll, ready};
+use tokio::time::Instant;
+use tower_service::Service;
+
+/// All that is not the attempt under way. What waits has a place in here only while it waits: nothing is
+/// moved that is ready.
+pub(super) struct Rest<S, B, R> {
+    pub(super) service: S,
+    pub(super) course: Course<B>,
+    pub(super) stage: Stage<B, R>,
+    /// For the waits; and for the attempt's limit, where no timeouts layer keeps it.
+    pub(super) alarm: Alarm,
+    pub(super) commit: Option<Commit>,
+    /// The attempt under way was sent a second time.
+    pub(super) resent: bool,
+    /// What the first target said last: the caller's own choice speaks when all is exhausted.
+    pub(super) first_word: Option<Box<LastWord<R>>>,
+}
+
+pub(super) enum Stage<B, R> {
+    /// Not polled yet.
+    Start(Option<Request<B>>),
+    /// The body is read into memory.
+    Reading(Box<Reading<B>>),
+    /// An attempt is to be opened.
+    Next,
+    /// The service is made ready for it.
+    Readying(Option<Request<B>>),
+    /// It is on its way.
+    Calling,
+    /// A 2xx answer is held back.
+    Holding(Box<Hold<R>>),
+    /// An answer that says that it failed is read.
+    Failing(Option<Box<FailedAnswer<R>>>),
+    /// Between two attempts.
+    Waiting(Instant),
+}
+
+/// What follows in the loop.
+pub(super) enum Step<B, R> {
+    Go(Stage<B, R>),
+    /// Send this, once the service is ready.
+    Send(Request<B>),
+    /// Let this answer through; `true` when it is all there.
+    Commit(Hold<R>, bool),
+    /// The call ends with this.
+    Word(LastWord<R>),
+}
+
+// === impl Rest ===
+
+impl<S, B, R> Rest<S, B, R>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    B: ReplayableBody,
+    B::Error: Into<BoxError>,
+    R: Body<Data = Bytes> + Unpin + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    /// Whatever stage there is but the call itself.
+    pub(super) fn poll_waiting(&mut self, cx: &mut Context<'_>, call: &Call) -> Poll<Step<B, R>> {
+        Poll::Ready(match &mut self.stage {
+            Stage::Start(request) => {
+                call.adopt_ambient();
+                match request.take() {
+                    Some(request) => self.start(call, request),
+                    None => return Poll::Pending,
+                }
+            }
+            Stage::Reading(reading) => {
+                let plan = &self.course.plan;
+                let (parts, original) = ready!(reading.poll(cx, call, plan));
+                self.read(call, parts, original)
+            }
+            Stage::Next => self.begin(call, None),
+            Stage::Readying(request) => {
+                // The attempt counts from when it can begin.
+                match (self.service.poll_ready(cx), request.take()) {
+                    (Poll::Ready(Ok(())), Some(request)) => {
+                        call.restart_attempt(Instant::now());
+                        Step::Send(request)
+                    }
+                    (Poll::Ready(Ok(())), None) => return Poll::Pending,
+                    (Poll::Ready(Err(error)), _) => self.unready(call, error.into()),
+                    (Poll::Pending, waiting) => {
+                        *request = waiting;
+                        match self.poll_limit(cx, call) {
+                            Some(error) => self.attempt_failed(call, error.into()),
+                            None => return Poll::Pending,
+                        }
+                    }
+                }
+            }
+            Stage::Calling => return Poll::Pending,
+            Stage::Holding(hold) => {
+                let polled = hold.poll(cx, call, self.course.dialect(), &self.course.plan.hold);
+                let end = match polled {
+                    Poll::Ready(end) => end,
+                    Poll::Pending => match self.poll_limit(cx, call) {
+                        Some(error) => HoldEnd::Failed(error.into()),
+                        None => return Poll::Pending,
+                    },
+                };
+                match std::mem::replace(&mut self.stage, Stage::Next) {
+                    Stage::Holding(hold) => self.held(call, *hold, end),
+                    _ => return Poll::Pending,
+                }
+            }
+            Stage::Failing(slot) => {
+                let Some(answer) = slot else {
+                    return Poll::Pending;
+                };
+                ready!(answer.poll_prefix(cx));
+                match slot.take() {
+                    Some(answer) => self.answer_failed(call, *answer),
+                    None => return Poll::Pending,
+                }
+            }
+            Stage::Waiting(until) => {
+                let until = *until;
+                ready!(self.alarm.poll(cx, Some(until)));
+                self.begin(call, None)
+            }
+        })
+    }
+
+    fn start(&mut self, call: &Call, request: Request<B>) -> Step<B, R> {
+        let (parts, body) = request.into_parts();
+        let plan = &self.course.plan;
+        let original = match body.segments() {
+            Some(segments) => Original::in_memory(plan, call, &parts, segments),
+            // It would be read for nothing.
+            None if body.size_hint().lower() > plan.replay_limit as u64 => {
+                Original::once(plan, call, &parts, body)
+            }
+            None if body.must_stream() => Original::once(plan, call, &parts, body),
+            None => {
+                return Step::Go(Stage::Reading(Box::new(Reading::new(parts, body))));
+            }
+        };
+        self.read(call, parts, original)
+    }
+
+    fn read(
+        &mut self,
+        call: &Call,
+        parts: request::Parts,
+        original: Result<Original<B>, Error>,
+    ) -> Step<B, R> {
+        match original {
+            Ok(original) => {
+                self.course.start(original);
+                self.begin(call, Some(parts))
+            }
+            Err(error) => Step::Word(LastWord::Error(error.into())),
+        }
+    }
+
+    fn begin(&mut self, call: &Call, head: Option<request::Parts>) -> Step<B, R> {
+        self.resent = false;
+        let now = Instant::now();
+        match self.course.begin(call, head, now) {
+            Some(Ok(request)) => Step::Send(request),
+            // Only the first target's own request can be at fault here: nothing has been sent.
+            Some(Err(error)) => Step::Word(LastWord::Error(error.into())),
+            None => self.last_word(call, now),
+        }
+    }
+
+    pub(super) fn head_came(
+        &mut self,
+        cx: &mut Context<'_>,
+        call: &Call,
+        response: Response<R>,
+    ) -> Step<B, R> {
+        let status = response.status();
+        if call.headers_at().is_none() {
+            call.head_came(Instant::now(), status);
+        }
+        self.course.note_request_id(call, response.headers());
+        if status.is_client_error() || status.is_server_error() {
+            let answer = FailedAnswer::new(response, Instant::now());
+            return Step::Go(Stage::Failing(Some(Box::new(answer))));
+        }
+        let (parts, body) = response.into_parts();
+        let point = self
+            .commit
+            .or(self.course.route().commit)
+            .or(self.course.plan.commit);
+        let mut hold = Hold::new(parts, body, call, point);
+        hold.minds_refusals = self.course.plan.minds_refusals;
+        let bodiless = matches!(status.as_u16(), 204 | 205) || self.course.asks_for_head_only();
+        if bodiless || !status.is_success() {
+            hold.has_no_content();
+        } else if !self.course.could_follow_an_answer() {
+            hold.commit_at_head();
+        }
+        match hold.poll(cx, call, self.course.dialect(), &self.course.plan.hold) {
+            Poll::Ready(end) => self.held(call, hold, end),
+            Poll::Pending => Step::Go(Stage::Holding(Box::new(hold))),
+        }
+    }
+
+    pub(super) fn commit(&mut self, call: &Call, hold: &Hold<R>, ended: bool) -> Trial {
+        // The head or the event that is committed at came just now: no need to look at the clock again.
+        if ended {
+            let now = Instant::now();
+            call.mark(Moment::Commit, now);
+            call.mark(Moment::Complete, now);
+            call.end(now);
+        } else {
+            let due = hold.is_due_to_the_last_moment(call);
+            let at = call.last_moment().filter(|_| due);
+            call.mark(Moment::Commit, at.unwrap_or_else(Instant::now));
+        }
+        tracing::trace!(attempt.target = &*self.course.route().name, "committed");
+        call.lift_attempt_limit();
+        self.course.plan.budget.deposit();
+        let trial = self.course.served(ended || hold.proves_its_target(call));
+        self.course.original = None;
+        trial
+    }
+
+    /// The limit of the attempt, where no timeouts layer further in keeps it.
+    pub(super) fn poll_limit(&mut self, cx: &mut Context<'_>, call: &Call) -> Option<Error> {
+        if call.is_claimed(Claim::Clocks) {
+            return None;
+        }
+        let at = call.attempt_limit()?;
+        if self.alarm.poll(cx, Some(at)).is_pending() {
+            return None;
+        }
+        let started = call.attempt_started().unwrap_or(at);
+        let limit = at.saturating_duration_since(started);
+        let elapsed = Instant::now().saturating_duration_since(started);
+        Some(Error::timeout(call, Clock::Attempt, limit, elapsed))
+    }
+}

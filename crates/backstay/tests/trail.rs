@@ -1,0 +1,211 @@
+//! What the trail tells of each attempt, and until when.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use backstay::{
+    Body, BoxError, Error, ErrorKind, ServiceBuilderExt, Timeouts,
+    cancel::CancelLayer,
+    fallback::Targets,
+    trail::{Note, Outcome},
+    transport::{Delivery, SendFailure},
+};
+use http::Request;
+use http_body_util::BodyExt;
+use parking_lot::Mutex;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+use support::{
+    Answer, Step, Upstream, chat, data, done, finish, kind, live_trail, read, seconds, send, stack,
+    token,
+};
+use tokio::time::Duration;
+use tower::{ServiceBuilder, ServiceExt, service_fn};
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_in_the_body_is_one_in_the_trail() {
+    let up = Upstream::new([Answer::events(vec![token("x"), Step::Hang])]);
+    let s = ServiceBuilder::new()
+        .deadline(seconds(3))
+        .unwrap()
+        .fallback(Targets::new("a"))
+        .unwrap()
+        .timeouts(Timeouts::new())
+        .unwrap()
+        .service(up.clone());
+    let r = send(&s, chat()).await.unwrap();
+    let t = live_trail(&r);
+    let (_, e) = read(r.into_body()).await;
+    assert_eq!(kind(&e.unwrap()), ErrorKind::Deadline);
+    assert_eq!(t.attempts()[0].outcome, Outcome::Deadline);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_in_band_error_is_one_though_the_body_is_dropped_at_it() {
+    let up = Upstream::new([Answer::events(vec![
+        token("x"),
+        data(r#"{"error":{"type":"server_error","code":"server_error","message":"x"}}"#),
+        Step::Hang,
+    ])]);
+    let s = stack(Targets::new("a"), &up);
+    let r = send(&s, chat()).await.unwrap();
+    let t = live_trail(&r);
+    let mut b = r.into_body();
+    b.frame().await.unwrap().unwrap();
+    b.frame().await.unwrap().unwrap();
+    drop(b);
+    assert_eq!(t.attempts()[0].outcome, Outcome::InBand);
+    assert_eq!(t.attempts()[0].code.as_deref(), Some("server_error"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn timeouts_alone_tell_that_an_attempt_is_complete() {
+    let up = Upstream::new([Answer::stream(&["x"])]);
+    let s = ServiceBuilder::new()
+        .timeouts(Timeouts::new())
+        .unwrap()
+        .service(up.clone());
+    let r = send(&s, chat()).await.unwrap();
+    let t = live_trail(&r);
+    read(r.into_body()).await;
+    assert_eq!(t.attempts()[0].outcome, Outcome::Complete);
+}
+
+#[tokio::test(start_paused = true)]
+async fn timeouts_alone_tell_that_an_attempt_was_cancelled() {
+    let up = Upstream::new([Answer::hang()]);
+    let ends = Arc::new(Mutex::new(vec![]));
+    let e2 = ends.clone();
+    let s = ServiceBuilder::new()
+        .layer(CancelLayer::new().observe(move |e| e2.lock().push(e.clone())))
+        .timeouts(Timeouts::new())
+        .unwrap()
+        .service(up.clone());
+    let _ = tokio::time::timeout(seconds(1), send(&s, chat())).await;
+    assert_eq!(
+        ends.lock()[0].trail.attempts()[0].outcome,
+        Outcome::Cancelled
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_answer_has_no_first_token() {
+    let up = Upstream::new([Answer::status(500, "{}")]);
+    let s = stack(Targets::new("a").retries(0), &up);
+    let r = send(&s, chat()).await.unwrap();
+    assert_eq!(live_trail(&r).attempts()[0].first_token, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_of_an_attempt_that_failed_in_the_hold_are_counted() {
+    let up = Upstream::new([Answer::json("{\"a\":"), Answer::json("{}")]);
+    let service = ServiceBuilder::new()
+        .fallback(Targets::new("a").then("b").retries(0))
+        .unwrap()
+        .service(up);
+    let response = send(&service, chat()).await.unwrap();
+    assert_eq!(live_trail(&response).attempts()[0].bytes, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_note_overwrites_no_earlier_one() {
+    let up = Upstream::new([Answer::events(vec![
+        token("x"),
+        finish(),
+        done(),
+        Step::Hang,
+    ])]);
+    let n = Arc::new(AtomicUsize::new(0));
+    let u2 = up.clone();
+    let s = ServiceBuilder::new()
+        .fallback(Targets::new("a").retries(1).seed(1))
+        .unwrap()
+        .service(service_fn(move |q: Request<Body>| {
+            let up = u2.clone();
+            let n = n.clone();
+            async move {
+                if n.fetch_add(1, SeqCst) == 0 {
+                    return Err(BoxError::from(SendFailure::new(Delivery::maybe_sent(true))));
+                }
+                up.oneshot(q).await
+            }
+        }));
+    let r = send(&s, chat()).await.unwrap();
+    let t = live_trail(&r);
+    assert!(t.attempts()[0].notes.contains(&Note::Resent));
+    let mut b = r.into_body();
+    for _ in 0..3 {
+        b.frame().await.unwrap().unwrap();
+    }
+    drop(b);
+    assert!(t.attempts()[0].notes.contains(&Note::Resent));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_somebody_elses_is_an_attempt_of_its_own() {
+    let up = Upstream::new([Answer::hang(), Answer::stream(&["ok"])]);
+    let inner = ServiceBuilder::new()
+        .timeouts(Timeouts::new().headers(seconds(2)))
+        .unwrap()
+        .service(up.clone());
+    // as tower's Retry: a clone of the request, extensions included
+    let s = ServiceBuilder::new()
+        .deadline(seconds(30))
+        .unwrap()
+        .service(service_fn(move |q: Request<Body>| {
+            let s = inner.clone();
+            async move {
+                let ext = q.extensions().clone();
+                let uri = q.uri().clone();
+                if let Ok(r) = s.clone().oneshot(q).await {
+                    return Ok(r);
+                }
+                let mut again = Request::new(Body::from(support::PROMPT));
+                *again.extensions_mut() = ext;
+                *again.uri_mut() = uri;
+                s.oneshot(again).await
+            }
+        }));
+    let r = send(&s, chat()).await.unwrap();
+    let t = live_trail(&r);
+    read(r.into_body()).await;
+    assert_eq!(t.attempts().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancel_inside_of_an_attempt_ends_no_call() {
+    let ends = Arc::new(Mutex::new(vec![]));
+    let e2 = ends.clone();
+    let up = Upstream::new([Answer::hang()]);
+    let s = ServiceBuilder::new()
+        .deadline(seconds(6))
+        .unwrap()
+        .fallback(Targets::new("a").then("b").retries(0).reserve(seconds(3)))
+        .unwrap()
+        .layer(CancelLayer::new().observe(move |e| e2.lock().push(e.why)))
+        .service(up.clone());
+    let e = send(&s, chat()).await.err().unwrap();
+    let t = Error::find(&*e).unwrap().trail().unwrap();
+    assert_eq!(t.attempts()[1].outcome, Outcome::Deadline);
+    assert_eq!(t.ended(), Some(seconds(6)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trail_ends_when_the_body_does() {
+    let up = Upstream::new([Answer::json("{}")]);
+    let s = ServiceBuilder::new()
+        .deadline(seconds(30))
+        .unwrap()
+        .timeouts(Timeouts::new())
+        .unwrap()
+        .service(up.clone());
+    let r = send(&s, chat()).await.unwrap();
+    let t = live_trail(&r);
+    let mut b = r.into_body();
+    while b.frame().await.is_some() {}
+    tokio::time::sleep(seconds(10)).await;
+    drop(b);
+    assert_eq!(t.ended(), Some(Duration::ZERO));
+}
