@@ -4,7 +4,7 @@
 mod support;
 
 use backstay::{
-    Body, BoxError, Error, ErrorKind, ServiceBuilderExt, Timeouts, Trail,
+    Body, BoxError, Deadline, Error, ErrorKind, ServiceBuilderExt, Timeouts, Trail,
     fallback::{Backoff, RetryBudget, Target, Targets},
     timeout::Clock,
     trail::{Next, Outcome, Reason, WaitReason},
@@ -362,5 +362,12 @@ async fn the_longest_waits_are_legal_and_do_not_fit() {
             .retries(1),
         &up,
     );
-    let _ = tokio::time::timeout(seconds(1), send(&s, chat())).await;
+    let began = Instant::now();
+    let mut request = chat();
+    request
+        .extensions_mut()
+        .insert(Deadline::after(seconds(20)));
+    let response = send(&s, request).await.unwrap();
+    assert_eq!((response.status().as_u16(), up.attempts()), (503, 1));
+    assert_eq!(Instant::now(), began);
 }
