@@ -4,8 +4,8 @@
 //! reading members one by one takes. What differs by a byte, a blank even, is none of these, and is
 //! read as any other document: both ways say the same.
 
-use crate::Progress;
 use crate::json::Cursor;
+use crate::{Progress, Usage};
 
 /// Anthropic's `content_block_delta` event with one string in it, whole.
 pub(crate) fn anthropic(data: &[u8]) -> Option<Progress> {
@@ -53,7 +53,44 @@ fn openai_head_members<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
         return None;
     }
     cursor.accept_string()?;
+    for other in [
+        br#","service_tier":"#.as_slice(),
+        br#","system_fingerprint":"#,
+    ] {
+        if cursor.accept(other) {
+            cursor.skip().ok()?;
+        }
+    }
     Some(id)
+}
+
+/// The `usage` of an OpenAI chunk that has the three sums in it and nothing else. The cursor moves past it if
+/// it is that, else it stays.
+pub(crate) fn openai_usage(cursor: &mut Cursor<'_>) -> Option<Usage> {
+    let start = cursor.position();
+    let found = openai_sums(cursor);
+    if found.is_none() {
+        cursor.back_to(start);
+    }
+    found
+}
+
+fn openai_sums(cursor: &mut Cursor<'_>) -> Option<Usage> {
+    let mut usage = Usage::default();
+    let mut more = cursor.accept(b"{");
+    while more {
+        if cursor.accept(br#""prompt_tokens":"#) {
+            usage.input = Some(cursor.accept_number()?);
+        } else if cursor.accept(br#""completion_tokens":"#) {
+            usage.output = Some(cursor.accept_number()?);
+        } else if cursor.accept(br#""total_tokens":"#) {
+            cursor.accept_number()?;
+        } else {
+            return None;
+        }
+        more = cursor.accept(b",");
+    }
+    cursor.accept(b"}").then_some(usage)
 }
 
 /// The `choices` of an OpenAI chunk that holds one piece of content and nothing else. The cursor moves

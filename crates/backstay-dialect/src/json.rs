@@ -71,6 +71,19 @@ impl<'a> Cursor<'a> {
         self.at > start
     }
 
+    /// Moves past the whole number whose first digit is the very next; `None` if it is too large.
+    #[inline]
+    pub(crate) fn accept_number(&mut self) -> Option<u64> {
+        let start = self.at;
+        if !self.accept_digits() {
+            return None;
+        }
+        let digits = self.bytes.get(start..self.at)?;
+        digits.iter().try_fold(0_u64, |number, digit| {
+            number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+        })
+    }
+
     /// Moves past the string whose opening quote is the very next, and gives its text as it stands.
     #[inline]
     pub(crate) fn accept_string(&mut self) -> Option<&'a [u8]> {

@@ -338,7 +338,8 @@ fn a_typical_delta_says_the_same_on_the_short_way_and_on_the_long() {
         r#"{"id":"c1","choices":[{"index":10,"delta":{"content":"a"},"logprobs":null,"finish_reason":null}]}"#,
         r#"{"id":"c1","choices":[{"index":0,"delta":{"content":""},"finish_reason":null}]}"#,
         r#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#,
-        r#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","system_fingerprint":"f","choices":[],"usage":{"prompt_tokens":3}}"#,
+        r#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","service_tier":null,"system_fingerprint":"f","choices":[],"usage":{"prompt_tokens":3}}"#,
+        r#"{"choices":[],"usage":{"prompt_tokens":31,"total_tokens":40,"completion_tokens":9}}"#,
         r#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","system_fingerprint":null}"#,
     ];
     let anthropic = [
@@ -353,10 +354,19 @@ fn a_typical_delta_says_the_same_on_the_short_way_and_on_the_long() {
         r#"{"type":"response.reasoning_text.delta","sequence_number":7,"item_id":"m","output_index":0,"content_index":0,"delta":"hm"}"#,
         r#"{"type":"response.function_call_arguments.delta","sequence_number":7,"item_id":"m","output_index":0,"delta":"{","obfuscation":""}"#,
     ];
-    let openai = openai.map(|data| (&OpenAiChat as &dyn Dialect, data, "{"));
+    let openai = ["{", "\"choices\":", "\"usage\":{"].map(|before| {
+        let with = openai.into_iter().filter(|data| data.contains(before));
+        with.map(|data| (&OpenAiChat as &dyn Dialect, data, before))
+            .collect::<Vec<_>>()
+    });
     let anthropic = anthropic.map(|data| (&AnthropicMessages as &dyn Dialect, data, "{"));
     let responses = responses.map(|data| (&OpenAiResponses as &dyn Dialect, data, "{"));
-    for (dialect, data, before) in openai.into_iter().chain(anthropic).chain(responses) {
+    for (dialect, data, before) in openai
+        .into_iter()
+        .flatten()
+        .chain(anthropic)
+        .chain(responses)
+    {
         let blank = data.find(before).unwrap() + before.len();
         let agree = |data: &[u8]| {
             let at = blank.min(data.len());

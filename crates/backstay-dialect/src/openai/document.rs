@@ -205,15 +205,21 @@ impl<'a> Document<'a> {
         if cursor.peek() != Some(b'{') {
             return cursor.skip();
         }
-        let mut usage = Usage::default();
-        cursor.object(|cursor, key| {
-            match key {
-                b"prompt_tokens" => usage.input = cursor.number()?,
-                b"completion_tokens" => usage.output = cursor.number()?,
-                _ => cursor.skip()?,
+        let usage = match delta::openai_usage(cursor) {
+            Some(usage) => usage,
+            None => {
+                let mut usage = Usage::default();
+                cursor.object(|cursor, key| {
+                    match key {
+                        b"prompt_tokens" => usage.input = cursor.number()?,
+                        b"completion_tokens" => usage.output = cursor.number()?,
+                        _ => cursor.skip()?,
+                    }
+                    Ok(())
+                })?;
+                usage
             }
-            Ok(())
-        })?;
+        };
         self.usage.get_or_insert_default().update(usage);
         Ok(())
     }
