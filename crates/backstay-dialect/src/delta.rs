@@ -30,49 +30,55 @@ pub(crate) fn anthropic(data: &[u8]) -> Option<Progress> {
     (closed && cursor.peek().is_none()).then_some(progress)
 }
 
-/// What an OpenAI chunk says of itself before it says anything else; its id. The cursor moves past
-/// that, into the object, or stays.
-pub(crate) fn openai_head<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
-    let start = cursor.position();
-    let found = openai_head_members(cursor);
-    if found.is_none() {
-        cursor.back_to(start);
-    }
-    found
+/// An OpenAI chunk as OpenAI and vLLM order its members, whole: one piece of content, and sums of tokens
+/// perhaps.
+pub(crate) struct OpenAiChunk<'a> {
+    pub(crate) id: &'a [u8],
+    pub(crate) progress: Progress,
+    pub(crate) usage: Option<Usage>,
 }
 
-fn openai_head_members<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
-    if !cursor.accept(br#"{"id":"#) {
-        return None;
-    }
-    let id = cursor.accept_string()?;
-    let opened = cursor.accept(br#","object":"chat.completion.chunk","created":"#)
-        && cursor.accept_digits()
-        && cursor.accept(br#","model":"#);
-    if !opened {
-        return None;
-    }
-    cursor.accept_string()?;
-    for other in [
-        br#","service_tier":"#.as_slice(),
-        br#","system_fingerprint":"#,
-    ] {
-        if cursor.accept(other) {
-            cursor.skip().ok()?;
+impl<'a> OpenAiChunk<'a> {
+    #[inline]
+    pub(crate) fn read(data: &'a [u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(data);
+        if !cursor.accept(br#"{"id":"#) {
+            return None;
         }
+        let id = cursor.accept_string()?;
+        let opened = cursor.accept(br#","object":"chat.completion.chunk","created":"#)
+            && cursor.accept_digits()
+            && cursor.accept(br#","model":"#);
+        if !opened {
+            return None;
+        }
+        cursor.accept_string()?;
+        for other in [
+            br#","service_tier":"#.as_slice(),
+            br#","system_fingerprint":"#,
+        ] {
+            if cursor.accept(other) {
+                cursor.skip().ok()?;
+            }
+        }
+        if !cursor.accept(br#","choices":"#) {
+            return None;
+        }
+        let progress = openai_choices(&mut cursor)?;
+        let usage = match cursor.accept(br#","usage":"#) {
+            true if !cursor.accept(b"null") => Some(openai_sums(&mut cursor)?),
+            _ => None,
+        };
+        if cursor.accept(br#","obfuscation":"#) {
+            cursor.accept_string()?;
+        }
+        let closed = cursor.accept(b"}") && cursor.peek().is_none();
+        closed.then_some(Self {
+            id,
+            progress,
+            usage,
+        })
     }
-    Some(id)
-}
-
-/// The `usage` of an OpenAI chunk that has the three sums in it and nothing else. The cursor moves past it if
-/// it is that, else it stays.
-pub(crate) fn openai_usage(cursor: &mut Cursor<'_>) -> Option<Usage> {
-    let start = cursor.position();
-    let found = openai_sums(cursor);
-    if found.is_none() {
-        cursor.back_to(start);
-    }
-    found
 }
 
 fn openai_sums(cursor: &mut Cursor<'_>) -> Option<Usage> {

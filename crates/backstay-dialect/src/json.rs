@@ -124,28 +124,11 @@ impl<'a> Cursor<'a> {
         self.members(|cursor, _, literal| literal.with_key(|key| member(cursor, key)))
     }
 
-    /// Like [`object`](Self::object), for the members of an object that the cursor is in, behind one of them.
-    #[inline]
-    pub(crate) fn rest_of_object(
-        &mut self,
-        mut member: impl FnMut(&mut Self, &[u8]) -> Result<(), Stopped>,
-    ) -> Result<(), Stopped> {
-        match self.peek() {
-            Some(b',') => self.at += 1,
-            Some(b'}') => {
-                self.at += 1;
-                return Ok(());
-            }
-            _ => return Err(self.stopped()),
-        }
-        self.rest_of_members(|cursor, _, literal| literal.with_key(|key| member(cursor, key)))
-    }
-
     /// Like [`object`](Self::object), with the key as it stands and where its opening quote is.
     #[inline]
     pub(crate) fn members(
         &mut self,
-        member: impl FnMut(&mut Self, usize, Literal<'a>) -> Result<(), Stopped>,
+        mut member: impl FnMut(&mut Self, usize, Literal<'a>) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
         if self.peek() != Some(b'{') {
             return self.skip();
@@ -155,15 +138,6 @@ impl<'a> Cursor<'a> {
             self.at += 1;
             return Ok(());
         }
-        self.rest_of_members(member)
-    }
-
-    /// From the key of a member to the end of the object.
-    #[inline]
-    fn rest_of_members(
-        &mut self,
-        mut member: impl FnMut(&mut Self, usize, Literal<'a>) -> Result<(), Stopped>,
-    ) -> Result<(), Stopped> {
         loop {
             if self.peek() != Some(b'"') {
                 return Err(self.stopped());

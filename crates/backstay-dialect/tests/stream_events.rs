@@ -338,9 +338,8 @@ fn a_typical_delta_says_the_same_on_the_short_way_and_on_the_long() {
         r#"{"id":"c1","choices":[{"index":10,"delta":{"content":"a"},"logprobs":null,"finish_reason":null}]}"#,
         r#"{"id":"c1","choices":[{"index":0,"delta":{"content":""},"finish_reason":null}]}"#,
         r#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#,
-        r#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","service_tier":null,"system_fingerprint":"f","choices":[],"usage":{"prompt_tokens":3}}"#,
-        r#"{"choices":[],"usage":{"prompt_tokens":31,"total_tokens":40,"completion_tokens":9}}"#,
-        r#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","system_fingerprint":null}"#,
+        r#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","service_tier":null,"system_fingerprint":"f","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}],"usage":{"prompt_tokens":31,"total_tokens":40,"completion_tokens":9}}"#,
+        r#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","choices":[{"index":0,"delta":{"content":""},"finish_reason":null}],"usage":null,"obfuscation":"xY"}"#,
     ];
     let anthropic = [
         r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\"b\\\\"}}"#,

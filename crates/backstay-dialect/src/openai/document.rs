@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::meaning::Meaning;
 use super::told::Told;
-use crate::delta;
+use crate::delta::{self, OpenAiChunk};
 use crate::json::{Cursor, Stopped};
 use crate::{AnswerFacts, Event, EventFacts, Failure, FailureClass, Progress, Usage, response_id};
 
@@ -42,6 +42,14 @@ impl Meaning {
         if event.data.starts_with(b"[DONE]") {
             return EventFacts {
                 ended: true,
+                ..EventFacts::default()
+            };
+        }
+        if let (b"", Some(chunk)) = (event.name, OpenAiChunk::read(event.data)) {
+            return EventFacts {
+                progress: chunk.progress,
+                response_id: response_id(chunk.id),
+                usage: chunk.usage,
                 ..EventFacts::default()
             };
         }
@@ -102,17 +110,7 @@ impl<'a> Document<'a> {
     }
 
     fn read(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stopped> {
-        match delta::openai_head(cursor) {
-            Some(id) => {
-                self.id = Some(id);
-                cursor.rest_of_object(|cursor, key| self.read_member(cursor, key))
-            }
-            None => cursor.object(|cursor, key| self.read_member(cursor, key)),
-        }
-    }
-
-    fn read_member(&mut self, cursor: &mut Cursor<'a>, key: &[u8]) -> Result<(), Stopped> {
-        match key {
+        cursor.object(|cursor, key| match key {
             b"id" => {
                 if let Some(Cow::Borrowed(id)) = cursor.text()? {
                     self.id = Some(id);
@@ -138,7 +136,7 @@ impl<'a> Document<'a> {
                 _ => cursor.skip(),
             }),
             _ => self.top.read_member(cursor, key),
-        }
+        })
     }
 
     fn read_choice(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stopped> {
@@ -205,21 +203,15 @@ impl<'a> Document<'a> {
         if cursor.peek() != Some(b'{') {
             return cursor.skip();
         }
-        let usage = match delta::openai_usage(cursor) {
-            Some(usage) => usage,
-            None => {
-                let mut usage = Usage::default();
-                cursor.object(|cursor, key| {
-                    match key {
-                        b"prompt_tokens" => usage.input = cursor.number()?,
-                        b"completion_tokens" => usage.output = cursor.number()?,
-                        _ => cursor.skip()?,
-                    }
-                    Ok(())
-                })?;
-                usage
+        let mut usage = Usage::default();
+        cursor.object(|cursor, key| {
+            match key {
+                b"prompt_tokens" => usage.input = cursor.number()?,
+                b"completion_tokens" => usage.output = cursor.number()?,
+                _ => cursor.skip()?,
             }
-        };
+            Ok(())
+        })?;
         self.usage.get_or_insert_default().update(usage);
         Ok(())
     }
