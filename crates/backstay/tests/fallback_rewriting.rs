@@ -11,7 +11,6 @@ use backstay::{
 };
 use support::{Answer, PROMPT, Upstream, chat, chat_with, kind, models, send, stack, trail};
 use tokio::time::Duration;
-use tower::Layer;
 
 // Rewriting.
 
