@@ -2,7 +2,8 @@
 
 use crate::{
     BoxError, BuildError, Builder, Error, ErrorKind, ResponseBody, ResponseFuture,
-    connect::{Connector, is_loopback},
+    connect::Connector,
+    loopback::is_loopback,
     proxy::{Route, Routes},
 };
 use backstay::timeout::ConnectLimit;

@@ -8,6 +8,7 @@ mod connect;
 mod connection;
 mod error;
 mod future;
+mod loopback;
 mod proxy;
 mod tls;
 

@@ -1,6 +1,6 @@
 //! Which way a connection goes: straight, or through a proxy.
 
-use crate::{BuildError, connect::is_loopback};
+use crate::{BuildError, loopback::is_loopback};
 use http::{Uri, uri::Scheme};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use std::{fmt, sync::Arc};

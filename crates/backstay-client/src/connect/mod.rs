@@ -25,7 +25,6 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use std::{
     fmt,
     future::Future,
-    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -62,15 +61,6 @@ task_local! {
 /// Polls hyper-util's future so that a connector called in there sees the limit of its request.
 pub(crate) fn with_limit<T>(limit: Option<Duration>, poll: impl FnOnce() -> T) -> T {
     LIMIT.sync_scope(limit, poll)
-}
-
-/// Whether a URI's host is this machine without a question to DNS.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || bare
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 // === impl Connector ===
@@ -227,16 +217,6 @@ fn with_port(uri: &Uri) -> Result<Uri, http::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn loopback_is_told_without_dns() {
-        for host in ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "[::1]"] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in ["10.0.0.1", "localhost.example", "example.com", "[::2]", ""] {
-            assert!(!is_loopback(host), "{host}");
-        }
-    }
 
     #[test]
     fn a_missing_port_is_that_of_the_scheme() {

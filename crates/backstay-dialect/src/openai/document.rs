@@ -2,25 +2,24 @@
 
 use std::borrow::Cow;
 
-use super::meaning::Meaning;
 use super::told::Told;
-use crate::delta::{self, OpenAiChunk};
+use crate::delta;
 use crate::json::{Cursor, Stopped};
-use crate::{AnswerFacts, Event, EventFacts, Failure, FailureClass, Progress, Usage, response_id};
+use crate::{Failure, FailureClass, Progress, Usage};
 
 /// A chunk of a stream, a whole answer or an error document: their members do not collide.
 #[derive(Default)]
 pub(super) struct Document<'a> {
-    progress: Progress,
-    finished: bool,
-    refused: bool,
+    pub(super) progress: Progress,
+    pub(super) finished: bool,
+    pub(super) refused: bool,
     /// A choice finished with a reason that is a failure.
     failed: Option<Unfinished>,
-    id: Option<&'a [u8]>,
-    usage: Option<Usage>,
-    error: Option<Told<'a>>,
+    pub(super) id: Option<&'a [u8]>,
+    pub(super) usage: Option<Usage>,
+    pub(super) error: Option<Told<'a>>,
     /// An error document without the `error` around it (Mistral, vLLM).
-    top: Told<'a>,
+    pub(super) top: Told<'a>,
     /// `"object": "error"` marks such a document.
     is_error: bool,
 }
@@ -34,57 +33,6 @@ enum Unfinished {
     Abort,
     /// DeepSeek.
     InsufficientSystemResource,
-}
-
-impl Meaning {
-    /// What one event of a chat stream says.
-    pub(super) fn read_event<'a>(&self, event: &Event<'a>) -> EventFacts<'a> {
-        if event.data.starts_with(b"[DONE]") {
-            return EventFacts {
-                ended: true,
-                ..EventFacts::default()
-            };
-        }
-        if let (b"", Some(chunk)) = (event.name, OpenAiChunk::read(event.data)) {
-            return EventFacts {
-                progress: chunk.progress,
-                response_id: response_id(chunk.id),
-                usage: chunk.usage,
-                ..EventFacts::default()
-            };
-        }
-        let mut document = Document::default();
-        if !document.read_whole(event.data) {
-            document = Document::default();
-        }
-        let error = match (&document.error, event.name) {
-            (None, b"error") => Some(self.in_band(&document.top)),
-            _ => document.failure(self),
-        };
-        EventFacts {
-            progress: document.progress,
-            finished: document.finished,
-            ended: false,
-            error,
-            refused: document.refused,
-            response_id: document.id.and_then(response_id),
-            usage: document.usage,
-        }
-    }
-
-    /// What a whole chat answer says.
-    pub(super) fn read_answer(&self, body: &[u8]) -> AnswerFacts {
-        let mut document = Document::default();
-        if !document.read_whole(body) {
-            document = Document::default();
-        }
-        AnswerFacts {
-            error: document.failure(self),
-            refused: document.refused,
-            response_id: document.id.and_then(response_id).map(Into::into),
-            usage: document.usage,
-        }
-    }
 }
 
 // === impl Document ===
@@ -104,7 +52,7 @@ impl<'a> Document<'a> {
     }
 
     /// Reads a whole document; `false` if it is anything else.
-    fn read_whole(&mut self, bytes: &'a [u8]) -> bool {
+    pub(super) fn read_whole(&mut self, bytes: &'a [u8]) -> bool {
         let mut cursor = Cursor::new(bytes);
         self.read(&mut cursor).is_ok() && cursor.peek().is_none()
     }
@@ -251,9 +199,9 @@ impl<'a> Document<'a> {
     }
 
     /// The error that this document reports inside a 2xx answer.
-    fn failure(&self, meaning: &Meaning) -> Option<Failure> {
+    pub(super) fn failure(&self, in_band: impl FnOnce(&Told<'a>) -> Failure) -> Option<Failure> {
         if self.is_failure() {
-            return Some(meaning.in_band(self.told()));
+            return Some(in_band(self.told()));
         }
         self.failed.map(Unfinished::failure)
     }

@@ -16,6 +16,7 @@ mod groq;
 mod meaning;
 mod mistral;
 mod openrouter;
+mod reading;
 mod responses;
 mod told;
 

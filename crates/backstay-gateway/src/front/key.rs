@@ -1,19 +1,16 @@
 //! The caller's key.
 
-use crate::config::Caller;
+use crate::{config::Caller, routes::OWN_KEY};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use std::borrow::Cow;
-
-/// Says who calls, and nothing to any upstream.
-pub(crate) const OWN: HeaderName = HeaderName::from_static("x-backstay-key");
 
 /// Where SDKs put a key, beside `authorization`.
 const PLACES: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
 
 /// Whose key was shown.
 pub(super) fn whose<'c>(headers: &HeaderMap, callers: &'c [Caller]) -> Option<&'c Caller> {
-    match headers.get(OWN) {
+    match headers.get(OWN_KEY) {
         Some(own) => owner(own.as_bytes().trim_ascii(), callers),
         None => owner(&shown(headers)?, callers),
     }

@@ -7,7 +7,7 @@
 mod deadline;
 mod key;
 
-pub(crate) use self::{deadline::Told, key::OWN as OWN_KEY};
+pub(crate) use self::deadline::Told;
 
 use crate::{
     config::{Config, Listener},

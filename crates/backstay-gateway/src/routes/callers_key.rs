@@ -12,6 +12,10 @@ use std::{
 };
 use tower_service::Service;
 
+/// Where a caller's key of this gateway may stand, so that the SDK's place is free for the upstream's. It says
+/// who calls, and nothing to any upstream.
+pub(crate) const OWN_KEY: HeaderName = HeaderName::from_static("x-backstay-key");
+
 /// A key that a caller brought for the upstream, in a request's extensions.
 #[derive(Clone)]
 pub(crate) struct CallersKey {

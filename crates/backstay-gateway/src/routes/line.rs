@@ -2,11 +2,10 @@
 
 use super::{
     Api, Pools,
-    callers_key::{Receivers, WithCallersKey},
+    callers_key::{OWN_KEY, Receivers, WithCallersKey},
     noted::Noted,
 };
 use crate::config::{Clocks, Config, ConfigError, Family, Match, Route, Target as Written};
-use crate::front::OWN_KEY;
 use backstay::{
     BuildError,
     deadline::{DeadlineBody, DeadlineLayer, DeadlineService},

@@ -9,7 +9,7 @@ mod pools;
 
 pub(crate) use self::{
     api::Api,
-    callers_key::CallersKey,
+    callers_key::{CallersKey, OWN_KEY},
     line::{Line, StackBody},
     pools::Pools,
 };
