@@ -1,9 +1,7 @@
 //! After its end marker a stream is over, even if the socket stays open.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use backstay::{
-    ErrorKind, Timeouts, cancel::Why, fallback::Targets, timeout::Clock, trail::Outcome,
-};
+use backstay::{Timeouts, cancel::Why, fallback::Targets, trail::Outcome};
 use backstay_mock::{Logged, Mock, Reply};
 use backstay_tests::{
     MS, PROMPTLY,
