@@ -108,8 +108,9 @@
 //! # On drop
 //!
 //! The attempt under way is dropped with the future or the body, and the trail says which target was not
-//! tried and why. A probe of a target that cools down frees its slot for the next call. A body that is dropped after its end marker is no cancellation: what is left of the
-//! connection's data is read for up to 50 ms, so that the connection can be used again. Only then, and
+//! tried and why. A probe of a target that cools down frees its slot for the next call. A body that is
+//! dropped after its end marker is no cancellation: what is left of the connection's data is read for up to
+//! 50 ms, so that the connection can be used again. Only then, and
 //! only if the data had not arrived, a task is spawned.
 //!
 //! # Cost
