@@ -1,13 +1,17 @@
 //! The response body: hyper's, with the properties that layers above need.
 
-use crate::Error;
+use crate::{
+    Error,
+    direct::{Lease, quiet},
+};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// The body of a response, read from the connection as it is polled.
@@ -19,13 +23,33 @@ use std::{
 #[derive(Default)]
 pub struct ResponseBody {
     inner: Option<Incoming>,
+    /// The connection, where this body drives it. Never locked: the mutex makes it `Sync`.
+    lease: Option<Mutex<Box<dyn Lease>>>,
 }
 
 // === impl ResponseBody ===
 
 impl ResponseBody {
     pub(crate) fn new(inner: Incoming) -> Self {
-        Self { inner: Some(inner) }
+        Self {
+            inner: Some(inner),
+            lease: None,
+        }
+    }
+
+    /// A body whose connection moves only when the body is polled.
+    pub(crate) fn driven(inner: Incoming, lease: Box<dyn Lease>) -> Self {
+        Self {
+            inner: Some(inner),
+            lease: Some(Mutex::new(lease)),
+        }
+    }
+
+    /// The connection goes back to its pool, or is closed.
+    fn release(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.into_inner().finish();
+        }
     }
 }
 
@@ -37,12 +61,21 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match &mut self.inner {
-            Some(inner) => Pin::new(inner)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(Error::body))),
-            None => Poll::Ready(None),
+        let body = &mut *self;
+        let Some(inner) = &mut body.inner else {
+            return Poll::Ready(None);
+        };
+        let frame = match &mut body.lease {
+            None => ready!(Pin::new(inner).poll_frame(cx)),
+            Some(lease) => {
+                let lease = lease.get_mut();
+                ready!(poll_driven(inner, &mut **lease, cx))
+            }
+        };
+        if !matches!(frame, Some(Ok(_))) {
+            body.release();
         }
+        Poll::Ready(frame.map(|frame| frame.map_err(Error::body)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -56,6 +89,14 @@ impl Body for ResponseBody {
     }
 }
 
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // First: then the connection knows that nobody reads.
+        self.inner = None;
+        self.release();
+    }
+}
+
 impl fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseBody")
@@ -63,4 +104,22 @@ impl fmt::Debug for ResponseBody {
             .field("size_hint", &self.size_hint())
             .finish()
     }
+}
+
+/// The next frame, if it is there or on the socket. Only the last poll before `Pending` has the task's waker.
+fn poll_driven(
+    inner: &mut Incoming,
+    lease: &mut dyn Lease,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    let mut inner = Pin::new(inner);
+    if let Poll::Ready(frame) = inner.as_mut().poll_frame(&mut quiet()) {
+        return Poll::Ready(frame);
+    }
+    lease.drive(&mut quiet());
+    if let Poll::Ready(frame) = inner.as_mut().poll_frame(&mut quiet()) {
+        return Poll::Ready(frame);
+    }
+    lease.drive(cx);
+    inner.poll_frame(&mut quiet())
 }

@@ -3,13 +3,14 @@
 use crate::{
     BoxError, BuildError, Builder, Error, ErrorKind, ResponseBody, ResponseFuture,
     connect::Connector,
+    direct,
     loopback::is_loopback,
     proxy::{Route, Routes},
 };
 use backstay::timeout::ConnectLimit;
 use backstay::transport::FreshConnection;
 use http::{
-    HeaderValue, Request, Response, Uri, Version,
+    HeaderValue, Request, Response, Version,
     header::{PROXY_AUTHORIZATION, USER_AGENT},
     uri::Scheme,
 };
@@ -53,6 +54,9 @@ pub struct Client<B = backstay::Body> {
 }
 
 struct Shared<B> {
+    /// For plain HTTP/1.1 straight to a server.
+    direct: Arc<direct::Pool<B>>,
+    /// For everything else.
     pooled: legacy::Client<Connector, B>,
     /// The same connector without a pool: every request gets a connection of its own.
     unpooled: legacy::Client<Connector, B>,
@@ -94,11 +98,14 @@ where
         plain_http: PlainHttp,
         http2_only: bool,
         user_agent: HeaderValue,
+        limits: direct::Limits,
     ) -> Self {
+        let direct = Arc::new(direct::Pool::new(connector.clone(), limits));
         let pooled = hyper.build(connector.clone());
         let unpooled = hyper.pool_max_idle_per_host(0).build(connector);
         Self {
             shared: Arc::new(Shared {
+                direct,
                 pooled,
                 unpooled,
                 routes,
@@ -132,12 +139,27 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> ResponseFuture {
-        if let Err(kind) = self.shared.check(request.uri()) {
-            return ResponseFuture::refused(Error::refused(kind));
-        }
-        self.shared.complete(&mut request);
+        let host = match self.shared.way(&request) {
+            Ok(host) => host,
+            Err(kind) => return ResponseFuture::refused(Error::refused(kind)),
+        };
+        request
+            .headers_mut()
+            .entry(USER_AGENT)
+            .or_insert_with(|| self.shared.user_agent.clone());
+        // hyper refuses HTTP/2 requests over an HTTP/1 connection, and the caller cannot know which of
+        // the two ALPN will choose. A request that was received over HTTP/2 can be passed on like this.
+        *request.version_mut() = Version::HTTP_11;
         let limit = ConnectLimit::of(request.extensions());
-        let client = match request.extensions_mut().remove::<FreshConnection>() {
+        let fresh = request.extensions_mut().remove::<FreshConnection>();
+        if let Some(host) = host {
+            direct::complete(&mut request, &host);
+            let pool = Arc::clone(&self.shared.direct);
+            let exchange = direct::exchange(pool, host, request, fresh.is_some(), limit);
+            return ResponseFuture::direct(Box::pin(exchange));
+        }
+        self.shared.authorize_at_proxy(&mut request);
+        let client = match fresh {
             Some(FreshConnection) => &self.shared.unpooled,
             None => &self.shared.pooled,
         };
@@ -165,45 +187,44 @@ impl<B> fmt::Debug for Client<B> {
 // === impl Shared ===
 
 impl<B> Shared<B> {
-    fn check(&self, uri: &Uri) -> Result<(), ErrorKind> {
+    /// The host to which the request goes over a connection of its own; `None` for hyper-util's way.
+    fn way(&self, request: &Request<B>) -> Result<Option<Arc<direct::Host<B>>>, ErrorKind> {
+        let uri = request.uri();
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
             return Err(ErrorKind::RelativeUri);
         };
+        let plain = *scheme == Scheme::HTTP;
+        if plain
+            && direct::takes(request)
+            && let Some(host) = self.direct.find(authority)
+        {
+            return Ok(Some(host));
+        }
         if authority.as_str().contains('@') {
             return Err(ErrorKind::UserInfo);
         }
         if *scheme == Scheme::HTTPS {
-            return Ok(());
+            return Ok(None);
         }
-        if *scheme != Scheme::HTTP {
+        if !plain {
             return Err(ErrorKind::UnsupportedScheme);
         }
+        let straight = matches!(self.routes.of(uri), Route::Direct);
         let allowed = match self.plain_http {
             PlainHttp::Allowed => true,
             PlainHttp::Refused => false,
             // Through a proxy it would leave this machine after all.
-            PlainHttp::Loopback => {
-                is_loopback(authority.host()) && matches!(self.routes.of(uri), Route::Direct)
-            }
+            PlainHttp::Loopback => straight && is_loopback(authority.host()),
         };
-        if allowed {
-            Ok(())
-        } else {
-            Err(ErrorKind::PlainHttp)
+        if !allowed {
+            return Err(ErrorKind::PlainHttp);
         }
+        let direct = straight && !self.http2_only && direct::takes(request);
+        Ok(direct.then(|| self.direct.insert(authority)))
     }
 
-    /// Adds what the transport knows and the caller does not.
-    fn complete(&self, request: &mut Request<B>) {
-        // hyper refuses HTTP/2 requests over an HTTP/1 connection, and the caller cannot know which of
-        // the two ALPN will choose. A request that was received over HTTP/2 can be passed on like this.
-        *request.version_mut() = Version::HTTP_11;
-
-        request
-            .headers_mut()
-            .entry(USER_AGENT)
-            .or_insert_with(|| self.user_agent.clone());
-
+    /// A proxy that forwards requests reads its credentials in each of them.
+    fn authorize_at_proxy(&self, request: &mut Request<B>) {
         if request.uri().scheme() == Some(&Scheme::HTTP)
             && let Route::Forward(proxy) = self.routes.of(request.uri())
             && let Some(credentials) = proxy.basic_auth()

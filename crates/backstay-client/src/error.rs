@@ -73,6 +73,22 @@ impl Error {
         }
     }
 
+    pub(crate) fn connect(source: BoxError) -> Self {
+        Self::of_sending(ErrorKind::Connect, None, source)
+    }
+
+    /// hyper gave the request back.
+    pub(crate) fn unsent(source: hyper::Error, reused: bool) -> Self {
+        let reuse = ConnectionReuse { reused };
+        Self::of_sending(ErrorKind::Unsent, Some(reuse), source.into())
+    }
+
+    /// No response came to a request that hyper had begun to write.
+    pub(crate) fn exchange(source: hyper::Error, reused: bool) -> Self {
+        let reuse = ConnectionReuse { reused };
+        Self::of_sending(ErrorKind::Exchange, Some(reuse), source.into())
+    }
+
     pub(crate) fn from_legacy(source: legacy::Error) -> Self {
         let (kind, reuse) = match source.connect_info() {
             // hyper-util knows the connection as soon as it has handed a request to one.
@@ -88,10 +104,12 @@ impl Error {
                 (kind, connection::reuse_of(&extras))
             }
         };
-        let delivery = match (kind, reuse) {
-            (ErrorKind::Exchange, reuse) => {
-                Delivery::maybe_sent(reuse.is_some_and(|reuse| reuse.reused))
-            }
+        Self::of_sending(kind, reuse, source.into())
+    }
+
+    fn of_sending(kind: ErrorKind, reuse: Option<ConnectionReuse>, source: BoxError) -> Self {
+        let delivery = match kind {
+            ErrorKind::Exchange => Delivery::maybe_sent(reuse.is_some_and(|reuse| reuse.reused)),
             _ => Delivery::NotSent,
         };
         Self {

@@ -3,6 +3,7 @@
 use crate::{Error, ResponseBody, connect, connection};
 use http::Response;
 use hyper_util::client::legacy;
+use parking_lot::Mutex;
 use std::{
     fmt, future,
     future::Future,
@@ -26,7 +27,11 @@ enum State {
         inner: legacy::ResponseFuture,
         limit: Option<Duration>,
     },
+    /// Never locked: the mutex makes it `Sync`.
+    Direct(Mutex<Pin<Box<Exchange>>>),
 }
+
+type Exchange = dyn Future<Output = Result<Response<ResponseBody>, Error>> + Send;
 
 // === impl ResponseFuture ===
 
@@ -42,6 +47,12 @@ impl ResponseFuture {
             state: State::Sent { inner, limit },
         }
     }
+
+    pub(crate) fn direct(exchange: Pin<Box<Exchange>>) -> Self {
+        Self {
+            state: State::Direct(Mutex::new(exchange)),
+        }
+    }
 }
 
 impl Future for ResponseFuture {
@@ -50,6 +61,7 @@ impl Future for ResponseFuture {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.state {
             State::Refused(error) => Pin::new(error).poll(cx).map(Err),
+            State::Direct(exchange) => exchange.get_mut().as_mut().poll(cx),
             State::Sent { inner, limit } => {
                 // hyper-util calls the connector inside this poll, and it sees no request there.
                 connect::with_limit(*limit, || Pin::new(inner).poll(cx)).map(|result| {

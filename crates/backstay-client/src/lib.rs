@@ -6,6 +6,7 @@ mod builder;
 mod client;
 mod connect;
 mod connection;
+mod direct;
 mod error;
 mod future;
 mod loopback;

@@ -4,7 +4,7 @@ mod error;
 
 pub use self::error::BuildError;
 
-use crate::{Client, Proxy, client::PlainHttp, connect::Connector, tls};
+use crate::{Client, Proxy, client::PlainHttp, connect::Connector, direct, tls};
 use http::HeaderValue;
 use http_body::Body;
 use hyper_util::{
@@ -253,6 +253,10 @@ impl Builder {
             self.plain_http,
             http2_only,
             user_agent,
+            direct::Limits {
+                most_idle: self.pool_max_idle_per_host,
+                idle_timeout: some_unless_never(self.pool_idle_timeout),
+            },
         ))
     }
 

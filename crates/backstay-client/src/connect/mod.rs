@@ -36,7 +36,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-/// Makes connections for hyper-util.
+/// Makes connections, for hyper-util and for the calls that drive their own.
 #[derive(Clone)]
 pub(crate) struct Connector {
     paths: Arc<Paths>,
