@@ -47,27 +47,25 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    if !fresh {
-        while let Some(mut link) = host.take() {
-            let mut failure = match link.send(request).await {
-                Ok(response) => return Ok(answer(link, response)),
-                Err(failure) => failure,
-            };
-            match failure.take_message() {
-                // The connection turned out to be dead before anything was written to it. Nobody saw the
-                // request, so it is not an attempt; and there are only so many idle connections.
-                Some(unsent) => request = unsent,
-                None => return Err(Error::exchange(failure.into_error(), link.was_used())),
-            }
+    loop {
+        let idle = if fresh { None } else { host.take() };
+        let is_idle = idle.is_some();
+        let mut link = match idle {
+            Some(link) => link,
+            None => pool.connect(&host, limit).await?,
+        };
+        // One place that sends: a future is as large as all that it may have to hold.
+        let mut failure = match link.send(request).await {
+            Ok(response) => return Ok(answer(link, response)),
+            Err(failure) => failure,
+        };
+        match failure.take_message() {
+            // The connection turned out to be dead before anything was written to it. Nobody saw the
+            // request, so it is not an attempt; and there are only so many idle connections.
+            Some(unsent) if is_idle => request = unsent,
+            Some(_) => return Err(Error::unsent(failure.into_error(), link.was_used())),
+            None => return Err(Error::exchange(failure.into_error(), link.was_used())),
         }
-    }
-    let mut link = pool.connect(&host, limit).await?;
-    match link.send(request).await {
-        Ok(response) => Ok(answer(link, response)),
-        Err(mut failure) => Err(match failure.take_message() {
-            Some(_) => Error::unsent(failure.into_error(), link.was_used()),
-            None => Error::exchange(failure.into_error(), link.was_used()),
-        }),
     }
 }
 

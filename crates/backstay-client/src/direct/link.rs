@@ -11,10 +11,11 @@ use hyper::{
         http1::{Connection, SendRequest},
     },
 };
+use pin_project_lite::pin_project;
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
     mem,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Weak,
     task::{Context, Poll, Waker},
 };
@@ -26,6 +27,16 @@ pub(super) struct Link<B> {
     connection: Option<Driven>,
     host: Weak<Host<B>>,
     used: bool,
+}
+
+pin_project! {
+    /// Until the head of the response is there.
+    struct Sending<'a, F> {
+        connection: &'a mut Option<Driven>,
+        #[pin]
+        response: F,
+        sent: bool,
+    }
 }
 
 type Driven = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
@@ -99,25 +110,15 @@ where
     }
 
     /// Sends a request, and waits for the head of its response.
-    pub(super) async fn send(
+    pub(super) fn send(
         &mut self,
         request: Request<B>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<B>>> {
-        let mut response = pin!(self.send.try_send_request(request));
-        let connection = &mut self.connection;
-        let mut sent = false;
-        poll_fn(|cx| {
-            // The first poll only writes: it leaves the task waiting.
-            if mem::replace(&mut sent, true) {
-                drive(connection, &mut quiet());
-                if let Poll::Ready(result) = response.as_mut().poll(&mut quiet()) {
-                    return Poll::Ready(result);
-                }
-            }
-            drive(connection, cx);
-            response.as_mut().poll(&mut quiet())
-        })
-        .await
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<B>>>> {
+        Sending {
+            connection: &mut self.connection,
+            response: self.send.try_send_request(request),
+            sent: false,
+        }
     }
 }
 
@@ -142,6 +143,25 @@ fn drive(connection: &mut Option<Driven>, cx: &mut Context<'_>) {
     {
         // What was the matter is told to the response. Dropped, it also gives back an unsent request.
         *connection = None;
+    }
+}
+
+// === impl Sending ===
+
+impl<F: Future> Future for Sending<'_, F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        // The first poll only writes: it leaves the task waiting.
+        if mem::replace(this.sent, true) {
+            drive(this.connection, &mut quiet());
+            if let Poll::Ready(result) = this.response.as_mut().poll(&mut quiet()) {
+                return Poll::Ready(result);
+            }
+        }
+        drive(this.connection, cx);
+        this.response.poll(&mut quiet())
     }
 }
 
