@@ -135,14 +135,29 @@ async fn a_stream_read_to_its_end_gives_its_connection_back_at_once() {
     let (listener, url) = listen().await;
     let client = client();
     let (response, mut stream) = tokio::join!(send(&client, &url), answered(&listener, CHUNKED));
-    let reading = tokio::spawn(response.into_body().collect());
-    for piece in [&b"1\r\na\r\n"[..], b"1\r\nb\r\n", b"0\r\n\r\n"] {
+    let mut body = response.into_body();
+    for (piece, data) in [(&b"1\r\na\r\n"[..], "a"), (b"1\r\nb\r\n", "b")] {
         stream.write_all(piece).await.unwrap();
-        time::sleep(Duration::from_millis(5)).await;
+        let frame = within(body.frame()).await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), data);
     }
-    let whole = within(reading).await.unwrap().unwrap().to_bytes();
-    assert_eq!(whole, "ab");
-    // Not a moment later: who reads the end may call again.
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+    assert!(within(body.frame()).await.is_none());
+    // Not only when the body is dropped: who has read the end may call again.
+    let again = tokio::spawn(async move { send(&client, &url).await });
+    head(&mut stream).await;
+    stream.write_all(EMPTY).await.unwrap();
+    assert!(reused(&within(again).await.unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_stream_gives_its_connection_back_too() {
+    let (listener, url) = listen().await;
+    let client = client();
+    let (response, mut stream) = tokio::join!(send(&client, &url), answered(&listener, CHUNKED));
+    time::sleep(Duration::from_secs(600)).await;
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+    within(response.into_body().collect()).await.unwrap();
     let again = tokio::spawn(async move { send(&client, &url).await });
     head(&mut stream).await;
     stream.write_all(EMPTY).await.unwrap();

@@ -1,6 +1,6 @@
 //! Closes connections that lie idle too long, or that their servers have closed.
 
-use super::pool::Pool;
+use super::{host::Host, pool::Pool};
 use std::sync::{
     Arc, Weak,
     atomic::{AtomicBool, Ordering},
@@ -41,14 +41,19 @@ async fn reap<B>(pool: Weak<Pool<B>>, every: Duration, watching: Watching) {
         time::sleep(every).await;
         let Some(pool) = pool.upgrade() else { return };
         let mut hosts = pool.hosts();
-        // A host that only the pool knows has no call: none can come to it while the map is locked.
-        hosts.retain(|_, host| !host.reap() || Arc::strong_count(host) > 1);
+        hosts.retain(|_, host| !host.reap() || is_in_use(host));
         if hosts.is_empty() {
             // Under the lock: a call that finds no host starts a new reaper after this.
             drop(watching);
             return;
         }
     }
+}
+
+/// Calls that have no connection yet share the host, and every connection remembers it. Neither can begin
+/// while the map is locked.
+fn is_in_use<B>(host: &Arc<Host<B>>) -> bool {
+    Arc::strong_count(host) > 1 || Arc::weak_count(host) > 0
 }
 
 // === impl Watching ===
