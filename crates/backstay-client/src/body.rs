@@ -19,7 +19,8 @@ use std::{
 /// `Send + Sync + Unpin`; the default one is empty. Length, end and trailers are those of the wire. Its
 /// errors are [`Error`]s of kind [`Body`](crate::ErrorKind::Body).
 ///
-/// Dropping it before its end cancels: HTTP/1 closes the connection, HTTP/2 resets the stream.
+/// Dropping it before its end cancels: HTTP/1 closes the connection, HTTP/2 resets the stream. Only if nothing but
+/// the end is missing, and has arrived, the connection is kept.
 #[derive(Default)]
 pub struct ResponseBody {
     inner: Option<Incoming>,

@@ -8,8 +8,9 @@ use std::{error::Error as StdError, fmt};
 
 /// The error of [`Client`](crate::Client) and of [`ResponseBody`](crate::ResponseBody).
 ///
-/// Its `source()` chain is whole: `hyper_util::client::legacy::Error`, `hyper::Error`, `std::io::Error`
-/// and, when the connect clock ran out, [`backstay::Error`] are found there by downcast. Neither `Debug` nor `Display`
+/// Its `source()` chain is whole: `hyper::Error`, `std::io::Error`, where the call went through hyper-util
+/// `hyper_util::client::legacy::Error` and, when the connect clock ran out, [`backstay::Error`] are found there by
+/// downcast. Neither `Debug` nor `Display`
 /// shows a URI, a header or a credential.
 pub struct Error {
     kind: ErrorKind,
