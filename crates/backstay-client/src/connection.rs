@@ -16,6 +16,9 @@ use std::sync::{
 pub struct ConnectionReuse {
     /// True when at least one earlier response had come over this connection.
     pub reused: bool,
+    /// True when the call drives the connection: before its body is pending it has handed over all that was
+    /// read. Where a task drives it, that task may have more once it has run.
+    pub driven_by_call: bool,
 }
 
 /// Travels with a connection, as an extra of hyper-util's `Connected`.
@@ -26,7 +29,10 @@ pub(crate) struct Used(Arc<AtomicBool>);
 pub(crate) fn mark_used(extensions: &mut Extensions) {
     if let Some(Used(used)) = extensions.remove() {
         let reused = used.swap(true, Ordering::Relaxed);
-        extensions.insert(ConnectionReuse { reused });
+        extensions.insert(ConnectionReuse {
+            reused,
+            driven_by_call: false,
+        });
     }
 }
 
@@ -34,5 +40,6 @@ pub(crate) fn mark_used(extensions: &mut Extensions) {
 pub(crate) fn reuse_of(extensions: &Extensions) -> Option<ConnectionReuse> {
     extensions.get().map(|Used(used)| ConnectionReuse {
         reused: used.load(Ordering::Relaxed),
+        driven_by_call: false,
     })
 }

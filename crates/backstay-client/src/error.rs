@@ -80,13 +80,19 @@ impl Error {
 
     /// hyper gave the request back.
     pub(crate) fn unsent(source: hyper::Error, reused: bool) -> Self {
-        let reuse = ConnectionReuse { reused };
+        let reuse = ConnectionReuse {
+            reused,
+            driven_by_call: true,
+        };
         Self::of_sending(ErrorKind::Unsent, Some(reuse), source.into())
     }
 
     /// No response came to a request that hyper had begun to write.
     pub(crate) fn exchange(source: hyper::Error, reused: bool) -> Self {
-        let reuse = ConnectionReuse { reused };
+        let reuse = ConnectionReuse {
+            reused,
+            driven_by_call: true,
+        };
         Self::of_sending(ErrorKind::Exchange, Some(reuse), source.into())
     }
 

@@ -74,7 +74,10 @@ fn answer<B: Send + 'static>(
     mut response: Response<Incoming>,
 ) -> Response<ResponseBody> {
     let reused = link.mark_used();
-    response.extensions_mut().insert(ConnectionReuse { reused });
+    response.extensions_mut().insert(ConnectionReuse {
+        reused,
+        driven_by_call: true,
+    });
     if link.is_ready() {
         // The whole answer came with its head: what is left of it waits in the body.
         link.put_back();
