@@ -27,10 +27,10 @@
 //! Without a script every model answers with a few plain words, and some [model names](names) stand for
 //! a fault, so that `curl` is enough to try one.
 
-// Each knows only those above it: the words (`dialect`, `fault`, `answer`, `act`); what is scripted (`reply`,
-// `provider_error`, `names`, `script`, `outage`); what was asked, and its answer in a dialect (`route`, `call`,
-// `words`, `dialects`, `chroma`, `embedding`); when it is sent (`framing`, `plan`); and the server (`doors`,
-// `connection`, `log`, `in_flight`, `shared`, `wire`, `exchange`, `body`, `handler`, `server`, `mock`).
+// Layers; each knows only those before it: what the others speak of (`dialect`, `fault`, `answer`, `act`, `doors`,
+// `embedding`); what is scripted (`reply`, `provider_error`, `names`, `script`, `outage`); what was asked, and the
+// answer in a dialect (`route`, `call`, `words`, `chroma`, `dialects`); when it is sent (`framing`, `plan`); and the
+// server (from `connection`, `log` and `shared` to `handler`, `server`, `mock` and `file`).
 mod act;
 mod answer;
 mod body;
