@@ -7,7 +7,8 @@
 //! real-drills llama
 //! real-drills chroma
 //! real-drills milvus
-//! real-drills packets     all three, behind a broken network; in a namespace with nothing but loopback
+//! real-drills packets     all three, and the gateway, behind a broken network; in a namespace with nothing but
+//!                         loopback
 //! ```
 #![allow(
     clippy::large_futures,
@@ -16,6 +17,7 @@
 
 mod calls;
 mod chroma;
+mod gateway;
 mod llama;
 mod llama_server;
 mod milvus;

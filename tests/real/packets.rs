@@ -4,6 +4,7 @@
 use crate::{
     calls::{End, call, struck},
     chroma::{self, Chroma},
+    gateway,
     llama::{self, ENDLESS, SOME, before_the_answer, first_then, in_the_answer},
     llama_server::{Llama, Model},
     milvus::Milvus,
@@ -22,13 +23,13 @@ use tokio::{process::Command, time::timeout};
 use tonic::Code;
 
 /// Rules for the packets that arrive on loopback.
-struct Network {
+pub(crate) struct Network {
     nft: String,
 }
 
 /// What happens to the packets of a port.
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+pub(crate) enum Fault {
     /// SYN is lost: nobody answers.
     ConnectLost,
     /// SYN is answered by a reset: nobody listens.
@@ -119,6 +120,7 @@ pub(crate) async fn drills(table: &mut Table, programs: &Programs) -> Result<(),
     table
         .row(drill, "Deadline, nothing left there", doing)
         .await;
+    gateway::drills(table, programs, &network, &first).await?;
 
     let chroma = Chroma::start(programs).await?;
     let drill = "Chroma: all dropped, three queries";
@@ -320,7 +322,7 @@ impl Network {
         Ok(network)
     }
 
-    async fn break_down(&self, fault: Fault, port: u16) -> Result<(), BoxError> {
+    pub(crate) async fn break_down(&self, fault: Fault, port: u16) -> Result<(), BoxError> {
         let connecting = "tcp flags & (syn | ack) == syn";
         let writing = "tcp flags & psh == psh";
         let lost = "drop";
@@ -343,7 +345,7 @@ impl Network {
         Ok(())
     }
 
-    async fn heal(&self) -> Result<(), BoxError> {
+    pub(crate) async fn heal(&self) -> Result<(), BoxError> {
         self.nft("flush chain inet faults arriving").await
     }
 

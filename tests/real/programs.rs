@@ -10,6 +10,7 @@ pub(crate) struct Programs {
     pub(crate) small: String,
     pub(crate) chroma: String,
     pub(crate) milvus: String,
+    pub(crate) gateway: String,
     pub(crate) nft: String,
     data: PathBuf,
 }
@@ -27,6 +28,7 @@ impl Programs {
             small: named("REAL_SMALL_MODEL")?,
             chroma: named("REAL_CHROMA")?,
             milvus: named("REAL_MILVUS_LITE")?,
+            gateway: named("REAL_GATEWAY")?,
             nft: named("REAL_NFT")?,
             data: named("REAL_DATA")?.into(),
         })

@@ -4,31 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::Sleep;
 
+use crate::act::Act;
 use crate::exchange::Exchange;
-
-/// One thing a response does after its head.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
-    Wait(Duration),
-    /// These bytes, and how many tokens they finish.
-    Send(Bytes, usize),
-    /// Has the connection write what it holds before it gets more.
-    Flush,
-    /// Everything that was meant to be said was said.
-    Whole,
-    /// Nothing more, and no end.
-    Silence,
-    /// The end, without the end of the body.
-    Cut,
-    /// A RST.
-    Reset,
-}
 
 pub(crate) struct MockBody {
     acts: VecDeque<Act>,

@@ -7,9 +7,9 @@ use http::request::Parts;
 use tokio::time::Instant;
 
 use crate::connection::Link;
-use crate::dialects::Dialect;
+use crate::dialect::Dialect;
 use crate::log::{Ending, Logged};
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// Lives in the handler's future until the response head is there, and in the response body from then on.
 /// hyper drops either when the connection or the stream is over, and so its drop dates the caller's leaving.

@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderValue};
 
-use crate::body::Act;
+use crate::act::Act;
 use crate::reply::Reply;
 
 /// Compresses and splits a stream, as the reply has it.

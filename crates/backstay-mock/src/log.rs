@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Version};
 use tokio::time::Instant;
 
 use crate::connection::ConnectionId;
-use crate::dialects::Dialect;
+use crate::dialect::Dialect;
 
 /// How many requests the log holds; older ones are forgotten first.
 pub const MAX_LOGGED: usize = 100_000;
@@ -85,6 +85,9 @@ pub enum Ending {
     /// The mock was shut down first.
     Shutdown,
 }
+
+/// Told of each request that is over.
+pub(crate) type OnEnded = Box<dyn Fn(&Logged) + Send + Sync>;
 
 /// The ring of entries. Numbers run without gaps, so an entry is found by subtraction.
 #[derive(Debug, Default)]

@@ -10,12 +10,14 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::dialects::Dialect;
+use crate::dialect::Dialect;
 use crate::doors::Port;
-use crate::log::Logged;
-use crate::outage::{Outage, OutageHandle};
+use crate::log::{Logged, OnEnded};
+use crate::outage::Outage;
+use crate::outage_handle::OutageHandle;
 use crate::script::Script;
-use crate::server::{self, Shared};
+use crate::server;
+use crate::shared::Shared;
 
 /// A scripted provider and vector store on loopback.
 ///
@@ -35,8 +37,6 @@ pub struct MockBuilder {
     chat_as: Dialect,
     on_ended: Option<OnEnded>,
 }
-
-pub(crate) type OnEnded = Box<dyn Fn(&Logged) + Send + Sync>;
 
 // === impl Mock: its life ===
 

@@ -37,7 +37,7 @@
 
 use std::time::Duration;
 
-use crate::dialects::Dialect;
+use crate::dialect::Dialect;
 use crate::provider_error::{self, ProviderError};
 use crate::reply::Reply;
 

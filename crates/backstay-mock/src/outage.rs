@@ -1,6 +1,5 @@
 //! Outages: for a while, or until told, everything fails the same way, whatever the scripts say.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,7 +8,6 @@ use tokio::time::Instant;
 
 use crate::doors::Doors;
 use crate::reply::Reply;
-use crate::server::Shared;
 
 /// What fails, how, and for how long. [`Mock::outage`](crate::Mock::outage) begins it.
 ///
@@ -35,13 +33,6 @@ pub struct Outage {
     requests: Option<usize>,
 }
 
-/// An outage that was begun. Dropping this does not end it.
-#[derive(Clone)]
-pub struct OutageHandle {
-    course: Arc<Course>,
-    shared: Arc<Shared>,
-}
-
 /// Every outage of a mock that is not over.
 #[derive(Debug, Default)]
 pub(crate) struct Outages {
@@ -65,7 +56,7 @@ enum Scope {
 
 /// An outage and how far it has come.
 #[derive(Debug)]
-struct Course {
+pub(crate) struct Course {
     outage: Outage,
     from: Instant,
     until: Option<Instant>,
@@ -158,60 +149,23 @@ impl Outage {
     }
 }
 
-// === impl OutageHandle ===
+// === impl Outages ===
 
-impl OutageHandle {
-    pub(crate) fn begin(outage: Outage, shared: &Arc<Shared>) -> Self {
-        let from = later(Instant::now(), outage.after);
+impl Outages {
+    pub(crate) fn begin(&mut self, outage: Outage, now: Instant) -> Arc<Course> {
+        let from = later(now, outage.after);
         let course = Arc::new(Course {
-            from: from.unwrap_or_else(Instant::now),
+            from: from.unwrap_or(now),
             until: from.and_then(|from| later(from, outage.lasting?)),
             // One that begins never has no course to run.
             recovered: AtomicBool::new(from.is_none()),
             hits: AtomicUsize::new(0),
             outage,
         });
-        shared.outages.lock().running.push(Arc::clone(&course));
-        shared.outages_changed();
-        Self {
-            course,
-            shared: Arc::clone(shared),
-        }
+        self.running.push(Arc::clone(&course));
+        course
     }
 
-    /// Ends it. When this returns, the port is open again.
-    pub fn recover(&self) {
-        self.course.recovered.store(true, Ordering::Release);
-        self.shared.outages_changed();
-    }
-
-    /// How many requests it has failed; for [`Outage::drop_connections`] how many connections. Refused
-    /// ones are not seen.
-    #[must_use]
-    pub fn hits(&self) -> usize {
-        self.course.hits()
-    }
-
-    /// Whether it has ended, by being told or by itself.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.course.is_over(Instant::now())
-    }
-}
-
-impl fmt::Debug for OutageHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OutageHandle")
-            .field("outage", &self.course.outage)
-            .field("hits", &self.hits())
-            .field("is_over", &self.is_over())
-            .finish_non_exhaustive()
-    }
-}
-
-// === impl Outages ===
-
-impl Outages {
     /// What a request gets from an outage that is on.
     pub(crate) fn reply(&mut self, model: Option<&str>, path: &str, now: Instant) -> Option<Reply> {
         self.on(now)
@@ -250,7 +204,7 @@ impl Outages {
 
     pub(crate) fn recover(&mut self) {
         for course in self.running.drain(..) {
-            course.recovered.store(true, Ordering::Release);
+            course.recover();
         }
     }
 
@@ -265,11 +219,19 @@ impl Outages {
 // === impl Course ===
 
 impl Course {
-    fn hits(&self) -> usize {
+    pub(crate) fn outage(&self) -> &Outage {
+        &self.outage
+    }
+
+    pub(crate) fn recover(&self) {
+        self.recovered.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn hits(&self) -> usize {
         self.hits.load(Ordering::Acquire)
     }
 
-    fn is_over(&self, now: Instant) -> bool {
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.recovered.load(Ordering::Acquire)
             || self.until.is_some_and(|until| until <= now)
             || self.outage.requests.is_some_and(|most| self.hits() >= most)

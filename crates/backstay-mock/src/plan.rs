@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
-use serde_json::Value;
 
-use crate::body::Act;
+use crate::act::Act;
+use crate::answer::{Document, Events};
 use crate::fault::Fault;
 use crate::framing::{frame, gzip, split};
 use crate::reply::{BeatKind, Reply};
@@ -18,46 +18,8 @@ use crate::reply::{BeatKind, Reply};
 /// since a reset throws away what is still on its way (an HTTP/2 one also what is queued).
 const SETTLE: Duration = Duration::from_millis(10);
 
-const COMMENT: Bytes = Bytes::from_static(b": still working\n\n");
 const GARBAGE: Bytes =
     Bytes::from_static(b"\x16\x03\x01<!doctype html><title>502</title> {\"choices\": [\x00\xff");
-const GARBAGE_EVENT: Bytes =
-    Bytes::from_static(b"data: {\"choices\": [{\"delta\": {\"con\x00<html>\n\n");
-
-/// A streamed answer in one dialect's events, not yet timed.
-#[derive(Debug)]
-pub(crate) struct Events {
-    pub(crate) content_type: &'static str,
-    /// What comes before the first token: the role chunk, `message_start`.
-    pub(crate) start: Vec<Bytes>,
-    /// One token each.
-    pub(crate) tokens: Vec<Bytes>,
-    /// Finish reason and usage.
-    pub(crate) finish: Vec<Bytes>,
-    /// The end marker.
-    pub(crate) marker: Bytes,
-    pub(crate) ping: Bytes,
-    /// Bytes that say nothing.
-    pub(crate) comment: Bytes,
-    /// The in-band error, where the reply has one.
-    pub(crate) error: Bytes,
-    /// What no reader can read.
-    pub(crate) garbage: Bytes,
-    /// Finishes each piece for its place in the stream. The number is 0 before the first one, and else the
-    /// function's own.
-    pub(crate) dress: Option<fn(&mut u64, Bytes) -> Bytes>,
-}
-
-/// A unary answer, not yet framed.
-#[derive(Debug)]
-pub(crate) struct Document {
-    pub(crate) status: StatusCode,
-    /// Headers that belong to the content.
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-    /// How many tokens are in it.
-    pub(crate) tokens: usize,
-}
 
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -66,39 +28,6 @@ pub(crate) struct Plan {
     /// HTTP/1.0 has the body end with the connection.
     pub(crate) version: Option<Version>,
     pub(crate) acts: VecDeque<Act>,
-}
-
-// === impl Document ===
-
-impl Document {
-    pub(crate) fn new(status: StatusCode, body: &Value) -> Self {
-        Self {
-            status,
-            headers: HeaderMap::new(),
-            body: body.to_string().into(),
-            tokens: 0,
-        }
-    }
-}
-
-// === impl Events ===
-
-impl Default for Events {
-    /// A stream of server-sent events, without a single one.
-    fn default() -> Self {
-        Self {
-            content_type: "text/event-stream; charset=utf-8",
-            start: Vec::new(),
-            tokens: Vec::new(),
-            finish: Vec::new(),
-            marker: Bytes::new(),
-            ping: Bytes::new(),
-            comment: COMMENT,
-            error: Bytes::new(),
-            garbage: GARBAGE_EVENT,
-            dress: None,
-        }
-    }
 }
 
 /// Plans a streamed answer.

@@ -5,7 +5,7 @@ use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use crate::dialects::Dialect;
+use crate::dialect::Dialect;
 
 /// The endpoints of the mock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

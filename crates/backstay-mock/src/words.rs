@@ -1,6 +1,6 @@
 //! The words of replies that have none of their own.
 
-use crate::handler::Call;
+use crate::call::Call;
 
 /// How many words such a reply has.
 const COUNT: u64 = 8;

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::Refusal;
-use super::store::Record;
+use super::record::Record;
+use super::refusal::Refusal;
 
 /// The parts of a request that choose records; what is absent excludes nothing.
 #[derive(Debug, Default, Deserialize)]

@@ -4,6 +4,8 @@
 //! The search is exact.
 
 mod filter;
+mod record;
+mod refusal;
 mod request;
 mod space;
 mod store;
@@ -11,24 +13,17 @@ mod store;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
+use self::refusal::Refusal;
 use self::request::{Add, Create, Delete, Get, Include, Query, Update, parse};
 use self::store::Collection;
 pub(crate) use self::store::Store;
 pub use self::store::{MAX_COLLECTIONS, MAX_RECORDS};
-use crate::embedding::number;
 
 /// What Chroma's own server said to the same question.
 const VERSION: &str = "1.0.0";
 const MAX_BATCH: usize = 5461;
 
 pub(crate) type Answer = Result<(StatusCode, Value), Refusal>;
-
-/// An error in Chroma's own terms.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) message: String,
-}
 
 /// Answers a request below `/api/v2`. `Null` stands for no body.
 pub(crate) fn answer(
@@ -207,27 +202,4 @@ fn query(collection: &Collection, query: &Query) -> Answer {
 
 fn ok(document: Value) -> Answer {
     Ok((StatusCode::OK, document))
-}
-
-fn vector(floats: &[f32]) -> Value {
-    floats.iter().copied().map(number).collect()
-}
-
-// === impl Refusal ===
-
-impl Refusal {
-    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-        }
-    }
-
-    pub(crate) fn invalid(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, message)
-    }
-
-    pub(crate) fn not_found(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, message)
-    }
 }

@@ -3,14 +3,13 @@
 use http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::error::Category;
-use serde_json::{Map, Value};
 
-use super::Refusal;
 use super::filter::Filter;
+use super::record::Metadata;
+use super::refusal::Refusal;
 use crate::embedding::from_base64;
-
-pub(super) type Metadata = Map<String, Value>;
 
 #[derive(Deserialize)]
 pub(super) struct Create {

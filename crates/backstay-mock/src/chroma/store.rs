@@ -1,15 +1,15 @@
 //! The collections and their records.
 
 use std::collections::HashMap;
-use std::fmt;
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::filter::Filter;
-use super::request::{Add, Create, Delete, Include, Metadata, Update, Vector};
+use super::record::{Metadata, Record};
+use super::refusal::Refusal;
+use super::request::{Add, Create, Delete, Include, Update, Vector};
 use super::space::Space;
-use super::{Refusal, vector};
 use crate::embedding::number;
 
 /// How many collections there may be; creating more is refused with 429.
@@ -35,14 +35,6 @@ pub(super) struct Collection {
     dimension: Option<usize>,
     records: Vec<Record>,
     places: HashMap<String, usize>,
-}
-
-pub(super) struct Record {
-    pub(super) id: String,
-    pub(super) embedding: Vec<f32>,
-    pub(super) document: Option<String>,
-    pub(super) uri: Option<String>,
-    pub(super) metadata: Option<Metadata>,
 }
 
 // === impl Store ===
@@ -286,29 +278,6 @@ impl Collection {
     }
 }
 
-// === impl Record ===
-
-impl Record {
-    fn merge(&mut self, changes: Self) {
-        if !changes.embedding.is_empty() {
-            self.embedding = changes.embedding;
-        }
-        self.document = changes.document.or(self.document.take());
-        self.uri = changes.uri.or(self.uri.take());
-        if let Some(metadata) = changes.metadata {
-            self.metadata.get_or_insert_default().extend(metadata);
-        }
-    }
-}
-
-impl fmt::Debug for Record {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Record")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Records and distances as Chroma's columns: a list for what is included, else null.
 pub(super) fn columns(found: &[(&Record, f32)], include: &[Include]) -> Map<String, Value> {
     let column = |wanted: Include, of: fn(&(&Record, f32)) -> Value| match include.contains(&wanted)
@@ -383,4 +352,8 @@ fn is_uuid(id: &str) -> bool {
         && groups
             .iter()
             .all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+fn vector(floats: &[f32]) -> Value {
+    floats.iter().copied().map(number).collect()
 }

@@ -5,10 +5,9 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::MESSAGE;
 use super::blocks::{Blocks, Rendered};
-use crate::handler::Call;
-use crate::plan::{Document, Events};
+use crate::answer::{Document, Events, MESSAGE};
+use crate::call::Call;
 
 pub(super) fn message(call: &Call<'_>) -> Document {
     let content = call.content();

@@ -8,9 +8,9 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::blocks::{Blocks, Rendered};
-use super::{MESSAGE, anthropic, event_stream};
-use crate::handler::Call;
-use crate::plan::{Document, Events};
+use super::{anthropic, event_stream};
+use crate::answer::{Document, Events, MESSAGE};
+use crate::call::Call;
 
 /// Bedrock has no pings. This is a frame of a type that no reader knows, and every reader passes over.
 const PING: &str = "keepAlive";

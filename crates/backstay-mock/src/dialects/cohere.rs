@@ -3,10 +3,9 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::MESSAGE;
 use super::blocks::{Blocks, Rendered};
-use crate::handler::Call;
-use crate::plan::{Document, Events};
+use crate::answer::{Document, Events, MESSAGE};
+use crate::call::Call;
 
 pub(super) fn document(call: &Call<'_>) -> Document {
     let content = call.content();

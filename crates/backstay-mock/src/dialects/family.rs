@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Dialect, MESSAGE};
-use crate::handler::InBand;
+use crate::answer::MESSAGE;
+use crate::call::InBand;
+use crate::dialect::Dialect;
 
 /// When a stream says what it used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

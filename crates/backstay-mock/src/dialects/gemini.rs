@@ -5,9 +5,8 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::MESSAGE;
-use crate::handler::Call;
-use crate::plan::{Document, Events};
+use crate::answer::{Document, Events, MESSAGE};
+use crate::call::Call;
 
 const SIGNATURE: &str = "bW9jaw==";
 const END_OF_ARRAY: Bytes = Bytes::from_static(b"]");

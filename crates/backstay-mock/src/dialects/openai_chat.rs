@@ -4,11 +4,11 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::Dialect;
 use super::family::{Family, Usage, data};
-use crate::handler::Call;
+use crate::answer::{Document, Events};
+use crate::call::Call;
+use crate::dialect::Dialect;
 use crate::names;
-use crate::plan::{Document, Events};
 
 /// The same in every answer, so that answers can be compared.
 pub(super) const CREATED: u64 = 1_700_000_000;

@@ -4,11 +4,10 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::MESSAGE;
 use super::blocks::{Blocks, Rendered};
 use super::openai_chat::CREATED;
-use crate::handler::Call;
-use crate::plan::{Document, Events};
+use crate::answer::{Document, Events, MESSAGE};
+use crate::call::Call;
 
 /// Stands in every event until its place in the stream is known. In a string the quotes would be escaped,
 /// so it occurs nowhere else.

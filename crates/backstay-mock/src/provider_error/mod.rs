@@ -11,7 +11,7 @@ mod others;
 
 use std::fmt;
 
-use crate::dialects::Dialect;
+use crate::dialect::Dialect;
 use crate::reply::Reply;
 
 /// One failure of one provider, as it is on the wire. [`Reply::provider_error`] finds it by name.
@@ -107,6 +107,24 @@ impl fmt::Debug for ProviderError {
             .field("name", &self.name)
             .field("status", &self.status)
             .finish_non_exhaustive()
+    }
+}
+
+// === impl Reply ===
+
+impl Reply {
+    /// What a provider really says to one of its failures: status, headers and body. `None` for names that
+    /// are not in [its table](ProviderError).
+    ///
+    /// ```
+    /// use backstay_mock::Reply;
+    ///
+    /// let spent = Reply::provider_error("openai", "insufficient_quota");
+    /// assert!(spent.is_some());
+    /// ```
+    #[must_use]
+    pub fn provider_error(provider: &str, name: &str) -> Option<Self> {
+        find(provider, name).map(ProviderError::reply)
     }
 }
 
