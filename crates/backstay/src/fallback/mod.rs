@@ -147,6 +147,7 @@ pub mod recipes;
 mod route;
 mod service;
 mod sign;
+mod spoken;
 mod stage;
 mod target;
 mod targets;

@@ -5,6 +5,7 @@ use super::{
     choice::MAX_TARGETS,
     cool_down::Rules,
     route::{Route, is_credential},
+    spoken::Spoken,
     targets::HoldBounds,
 };
 use crate::error::BuildError;
@@ -39,6 +40,7 @@ pub(super) struct Plan {
     pub(super) cool_down_rules: Rules,
     /// `None` when the path of each call tells it.
     dialect: Option<Arc<dyn Dialect>>,
+    spoken: Spoken,
     plain: bool,
     jitter: Option<Mutex<fastrand::Rng>>,
 }
@@ -131,6 +133,7 @@ impl Plan {
             retry_uncertain: targets.retry_uncertain,
             portable_headers,
             dialect,
+            spoken: Spoken::default(),
             jitter: targets
                 .seed
                 .map(|seed| Mutex::new(fastrand::Rng::with_seed(seed))),
@@ -144,7 +147,7 @@ impl Plan {
         if let (true, Some(plain)) = (self.plain, &self.dialect) {
             return plain;
         }
-        let spoken = detect(uri.host().unwrap_or_default(), uri.path());
+        let spoken = self.spoken.at(uri);
         match &self.dialect {
             Some(named) if named.family() != spoken.family() => named,
             None if self.names_models && !spoken.carries_model() => detect("", "/chat/completions"),
@@ -166,7 +169,7 @@ impl Plan {
         let spoken = match &route.dialect {
             Some(named) => named,
             None if route.origin.is_none() && route.path.is_none() => return Some(of_call.clone()),
-            None => detect(uri.host().unwrap_or_default(), uri.path()),
+            None => route.spoken.at(uri),
         };
         if !spoken.carries_model() && route.dialect.is_none() {
             return Some(of_call.clone());

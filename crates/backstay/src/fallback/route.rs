@@ -3,6 +3,7 @@
 use super::{
     Commit, Sign, Target,
     cool_down::{CoolDownRecord, CoolDowns},
+    spoken::Spoken,
     target::Header,
 };
 use crate::{error::BuildError, timeout::Timeouts};
@@ -20,6 +21,8 @@ pub(super) struct Route {
     pub(super) model: Option<Model>,
     /// What it names, or its host and path together tell.
     pub(super) dialect: Option<Arc<dyn Dialect>>,
+    /// What host and path tell of its attempts.
+    pub(super) spoken: Spoken,
     pub(super) origin: Option<(Scheme, Authority)>,
     /// May have the [`HOLE`] for the call's own model.
     pub(super) path: Option<String>,
@@ -125,6 +128,7 @@ impl Route {
             name: target.name,
             model,
             dialect,
+            spoken: Spoken::default(),
             origin,
             path,
             query,
