@@ -23,6 +23,10 @@ impl AtomicInstant {
         }
     }
 
+    pub(crate) fn is_never(&self) -> bool {
+        self.0.load(Relaxed) == NEVER
+    }
+
     pub(crate) fn set(&self, base: Instant, at: Option<Instant>) {
         self.0
             .store(at.map_or(NEVER, |at| nanos(base, at)), Relaxed);

@@ -253,6 +253,13 @@ impl Call {
         self.0.ended.lower(self.0.started, now);
     }
 
+    /// The call has ended by now: the clock is read only where nobody has written when.
+    pub(crate) fn end_now(&self) {
+        if self.0.ended.is_never() {
+            self.end(Instant::now());
+        }
+    }
+
     pub(crate) fn ended(&self) -> Option<Duration> {
         Some(self.since_start(self.0.ended.get(self.0.started)?))
     }
