@@ -15,14 +15,14 @@ use crate::{
     transport::{Delivery, FreshConnection},
 };
 use backstay_dialect::{Dialect, Plain};
-use http::{HeaderMap, Request, request::Parts};
+use http::{HeaderMap, Request};
 use std::{error::Error as StdError, sync::Arc};
 use tokio::time::{Duration, Instant};
 
 /// The place of a call in its plan.
-pub(super) struct Course<B> {
+pub(super) struct Course {
     pub(super) plan: Arc<Plan>,
-    pub(super) original: Option<Original<B>>,
+    pub(super) original: Option<Original>,
     pub(super) untried: Untried,
     /// Where the course stands. Meaningless before the first attempt.
     pub(super) target: usize,
@@ -40,7 +40,7 @@ pub(super) struct Course<B> {
 
 // === impl Course ===
 
-impl<B: ReplayableBody> Course<B> {
+impl Course {
     pub(super) fn new(plan: Arc<Plan>) -> Self {
         Self {
             plan,
@@ -96,7 +96,7 @@ impl<B: ReplayableBody> Course<B> {
     }
 
     /// The request has been read: which targets there are for it.
-    pub(super) fn start(&mut self, original: Original<B>) {
+    pub(super) fn start(&mut self, original: Original) {
         let plan = &self.plan;
         let pinned = match (&plan.pins, original.conversation) {
             (Some(pins), Some(conversation)) => pins.target(conversation).and_then(|target| {
@@ -114,16 +114,17 @@ impl<B: ReplayableBody> Course<B> {
         self.original = Some(original);
     }
 
-    /// Opens the next attempt and makes the request for it. The first one is given the caller's own head.
+    /// Opens the next attempt and makes the request for it, in its place. The first one is given the caller's
+    /// own, which stands there.
     ///
     /// `None` when too little time is left for any attempt, or no target is left that the request can be
     /// made into one for. An error when nothing has been sent and nothing can be.
-    pub(super) fn begin(
+    pub(super) fn begin<B: ReplayableBody>(
         &mut self,
         call: &Call,
-        mut head: Option<Parts>,
+        place: &mut Option<Request<B>>,
         now: Instant,
-    ) -> Option<Result<Request<B>, Error>> {
+    ) -> Option<Result<(), Error>> {
         let plan = self.plan.clone();
         let left = call.deadline().time_left(now);
         if left.is_zero() || left < plan.min_attempt {
@@ -149,11 +150,11 @@ impl<B: ReplayableBody> Course<B> {
             self.moving = true;
             let route = &plan.routes[self.target];
             let original = self.original.as_mut()?;
-            match original.attempt(&plan, route, call, head.take()) {
-                Ok(request) => {
+            match original.attempt(&plan, route, call, place) {
+                Ok(()) => {
                     self.moving = false;
                     self.open(call, now);
-                    return Some(Ok(request));
+                    return Some(Ok(()));
                 }
                 // The caller's own choice was asked; what is wrong with a fallback ends nothing. Nor does a
                 // signature that cannot be made just now, as long as there is another target.
@@ -253,11 +254,12 @@ impl<B: ReplayableBody> Course<B> {
 
     /// The attempt under way once more, over a new connection, when the one that it had been given was lost
     /// before any byte of a response. `None` when it must not be sent again.
-    pub(super) fn resend(
+    pub(super) fn resend<B: ReplayableBody>(
         &mut self,
         call: &Call,
         error: &(dyn StdError + 'static),
-    ) -> Option<Result<Request<B>, Error>> {
+        place: &mut Option<Request<B>>,
+    ) -> Option<Result<(), Error>> {
         if Delivery::of(error) != Delivery::maybe_sent(true) {
             return None;
         }
@@ -272,11 +274,11 @@ impl<B: ReplayableBody> Course<B> {
         });
         call.release_claims();
         call.set_phase(Phase::Readiness);
-        let request = original.attempt(&plan, &plan.routes[self.target], call, None);
-        Some(request.map(|mut request| {
+        let made = original.attempt(&plan, &plan.routes[self.target], call, place);
+        if let Some(request) = place {
             request.extensions_mut().insert(FreshConnection);
-            request
-        }))
+        }
+        Some(made)
     }
 
     /// The call was dropped: the trail says what was under way and what was not tried.

@@ -63,7 +63,7 @@ where
     R::Error: Into<BoxError>,
 {
     /// A hold has come to its end.
-    pub(super) fn held(&mut self, call: &Call, mut hold: Hold<R>, end: HoldEnd) -> Step<B, R> {
+    pub(super) fn held(&mut self, call: &Call, mut hold: Hold<R>, end: HoldEnd) -> Step<R> {
         let kind = match &end {
             HoldEnd::Committed { ended }
                 if hold.minds_refusals && call.signals().has(Signals::REFUSED) =>
@@ -97,7 +97,7 @@ where
     }
 
     /// The provider withheld the answer. That is final, unless the policy says otherwise and something follows.
-    fn refused(&mut self, call: &Call, mut hold: Hold<R>, ended: bool) -> Step<B, R> {
+    fn refused(&mut self, call: &Call, mut hold: Hold<R>, ended: bool) -> Step<R> {
         let now = Instant::now();
         let failing = Failing::refused();
         let decision = self.course.decide(call, &failing, now);
@@ -119,7 +119,7 @@ where
     }
 
     /// An answer says that it failed, and has been read as far as it takes to know why.
-    pub(super) fn answer_failed(&mut self, call: &Call, answer: FailedAnswer<R>) -> Step<B, R> {
+    pub(super) fn answer_failed(&mut self, call: &Call, answer: FailedAnswer<R>) -> Step<R> {
         let status = answer.parts.status;
         let failure = self.classify(status, &answer.parts.headers, answer.legible());
         let cause = Cause::Status {
@@ -160,7 +160,7 @@ where
         })
     }
 
-    pub(super) fn unready(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
+    pub(super) fn unready(&mut self, call: &Call, error: BoxError) -> Step<R> {
         let now = Instant::now();
         let first = self.course.has_the_last_word();
         let verdict = self.course.failed(call, &Failing::unready(&*error), now);
@@ -170,12 +170,12 @@ where
 
     /// No byte of a response came. Once for each attempt, a request that met a dying connection is sent
     /// again at once.
-    pub(super) fn send_failed(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
+    pub(super) fn send_failed(&mut self, call: &Call, error: BoxError) -> Step<R> {
         if !self.resent {
-            match self.course.resend(call, &*error) {
-                Some(Ok(request)) => {
+            match self.course.resend(call, &*error, &mut self.request) {
+                Some(Ok(())) => {
                     self.resent = true;
-                    return Step::Send(request);
+                    return Step::Send;
                 }
                 Some(Err(error)) => return Step::Word(LastWord::Error(error.into())),
                 None => {}
@@ -184,7 +184,7 @@ where
         self.attempt_failed(call, error)
     }
 
-    pub(super) fn attempt_failed(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
+    pub(super) fn attempt_failed(&mut self, call: &Call, error: BoxError) -> Step<R> {
         let now = Instant::now();
         let known = Error::find(&*error);
         let failure;
@@ -225,7 +225,9 @@ where
         first: bool,
         word: LastWord<R>,
         now: Instant,
-    ) -> Step<B, R> {
+    ) -> Step<R> {
+        // It may not have been sent.
+        self.request = None;
         if first || self.first_word.is_none() {
             self.first_word = Some(Box::new(word));
         }
@@ -242,7 +244,7 @@ where
         }
     }
 
-    pub(super) fn last_word(&mut self, call: &Call, now: Instant) -> Step<B, R> {
+    pub(super) fn last_word(&mut self, call: &Call, now: Instant) -> Step<R> {
         Step::Word(match self.first_word.take() {
             Some(word) => *word,
             None => LastWord::Error(Error::deadline(call, call.deadline(), now).into()),

@@ -79,7 +79,8 @@ where
                 commit: request.extensions().get::<Commit>().copied(),
                 resent: false,
                 first_word: None,
-                stage: Stage::Start(Some(request)),
+                stage: Stage::Start,
+                request: Some(request),
             },
         }
     }
@@ -131,16 +132,19 @@ where
                 _ => ready!(rest.poll_waiting(cx, call)),
             };
             // The service is ready as a rule: then the request goes from hand to hand.
-            while let Step::Send(request) = step {
+            while let Step::Send = step {
                 step = match rest.service.poll_ready(cx) {
                     Poll::Ready(Ok(())) => {
+                        let Some(request) = rest.request.take() else {
+                            return Poll::Pending;
+                        };
                         call.set_phase(Phase::Headers);
                         this.calling.set(Some(rest.service.call(request)));
                         Step::Go(Stage::Calling)
                     }
                     Poll::Ready(Err(error)) => rest.unready(call, error.into()),
                     Poll::Pending => {
-                        rest.stage = Stage::Readying(Some(request));
+                        rest.stage = Stage::Readying;
                         match rest.poll_limit(cx, call) {
                             Some(error) => rest.attempt_failed(call, error.into()),
                             None => return Poll::Pending,
@@ -160,7 +164,7 @@ where
                     let held = this.call.take();
                     return Poll::Ready(word.speak(held));
                 }
-                Step::Send(_) => {}
+                Step::Send => {}
             }
         }
     }

@@ -7,8 +7,7 @@ use super::{
 use crate::{call::Call, error::RequestProblem};
 use backstay_dialect::Dialect;
 use http::{
-    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header,
-    request::Parts,
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use std::{borrow::Cow, ops::Range};
@@ -57,27 +56,27 @@ const PORTABLE_PARAMETERS: [&str; 1] = ["alt"];
 // === impl Saved ===
 
 impl Saved {
-    pub(super) fn of(parts: &Parts) -> Self {
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
         // Exactly: the iterator's own guess is a larger one.
-        let mut headers = Vec::with_capacity(parts.headers.len());
+        let mut headers = Vec::with_capacity(request.headers().len());
         headers.extend(
-            parts
-                .headers
+            request
+                .headers()
                 .iter()
                 .map(|(name, value)| (name.clone(), value.clone())),
         );
         Self {
-            method: parts.method.clone(),
-            uri: parts.uri.clone(),
-            version: parts.version,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
             headers,
-            extensions: (parts.extensions.len() > 1).then(|| parts.extensions.clone()),
+            extensions: (request.extensions().len() > 1).then(|| request.extensions().clone()),
         }
     }
 
-    /// The head as the caller made it. What an attempt put into its extensions is not in there.
-    pub(super) fn restore(&self, call: &Call) -> Parts {
-        let mut request = http::Request::new(());
+    /// A request with the head that the caller made. What an attempt put into its extensions is not in there.
+    pub(super) fn restore<B>(&self, call: &Call, body: B) -> Request<B> {
+        let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.version_mut() = self.version;
@@ -92,7 +91,7 @@ impl Saved {
                 request.extensions_mut().insert(call.clone());
             }
         }
-        request.into_parts().0
+        request
     }
 }
 
@@ -115,41 +114,42 @@ impl<'a> Change<'a> {
         }
     }
 
-    pub(super) fn apply(&self, parts: &mut Parts) -> Result<(), RequestProblem> {
-        let moved = self.moves(&parts.uri)?;
+    pub(super) fn apply<B>(&self, request: &mut Request<B>) -> Result<(), RequestProblem> {
+        let moved = self.moves(request.uri())?;
         let crossing = moved || self.route.own_credentials;
         let redirected = crossing
             || self.route.path.is_some()
             || self.route.query.is_some()
             || self.place.is_some();
         if redirected {
-            parts.uri = self.uri(std::mem::take(&mut parts.uri), moved)?;
+            *request.uri_mut() = self.uri(std::mem::take(request.uri_mut()), moved)?;
         }
+        let headers = request.headers_mut();
         if crossing {
-            parts.headers = self.portable(&parts.headers);
+            *headers = self.portable(headers);
         } else if redirected || self.rewritten.is_some() {
-            drop_bound_to_the_request(&mut parts.headers, self.rewritten.is_some());
+            drop_bound_to_the_request(headers, self.rewritten.is_some());
         }
         // A client writes both of its own accord. The caller's are kept only as far as they are true of what is
         // sent now.
-        if !parts.headers.is_empty() {
-            if parts.headers.contains_key(header::TRANSFER_ENCODING) {
-                parts.headers.remove(header::TRANSFER_ENCODING);
+        if !headers.is_empty() {
+            if headers.contains_key(header::TRANSFER_ENCODING) {
+                headers.remove(header::TRANSFER_ENCODING);
             }
             if let Some(length) = self.rewritten
-                && parts.headers.contains_key(header::CONTENT_LENGTH)
+                && headers.contains_key(header::CONTENT_LENGTH)
             {
-                parts.headers.insert(header::CONTENT_LENGTH, length.into());
+                headers.insert(header::CONTENT_LENGTH, length.into());
             }
         }
         if self.dialect.carries_model() {
-            parts.headers.insert(
+            headers.insert(
                 header::ACCEPT_ENCODING,
                 HeaderValue::from_static("identity"),
             );
         }
         for (name, value) in &self.route.headers {
-            parts.headers.insert(name.clone(), value.clone());
+            headers.insert(name.clone(), value.clone());
         }
         Ok(())
     }

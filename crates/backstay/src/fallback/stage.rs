@@ -18,7 +18,7 @@ use crate::{
     timeout::Clock,
 };
 use bytes::Bytes;
-use http::{Request, Response, request};
+use http::{Request, Response};
 use http_body::Body;
 use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
@@ -28,8 +28,11 @@ use tower_service::Service;
 /// moved that is ready.
 pub(super) struct Rest<S, B, R> {
     pub(super) service: S,
-    pub(super) course: Course<B>,
-    pub(super) stage: Stage<B, R>,
+    pub(super) course: Course,
+    /// The caller's own until the first attempt, then that of an attempt until it is sent. It stands here so
+    /// that it need not be moved.
+    pub(super) request: Option<Request<B>>,
+    pub(super) stage: Stage<R>,
     /// For the waits; and for the attempt's limit, where no timeouts layer keeps it.
     pub(super) alarm: Alarm,
     pub(super) commit: Option<Commit>,
@@ -39,15 +42,15 @@ pub(super) struct Rest<S, B, R> {
     pub(super) first_word: Option<Box<LastWord<R>>>,
 }
 
-pub(super) enum Stage<B, R> {
+pub(super) enum Stage<R> {
     /// Not polled yet.
-    Start(Option<Request<B>>),
+    Start,
     /// The body is read into memory.
-    Reading(Box<Reading<B>>),
+    Reading(Reading),
     /// An attempt is to be opened.
     Next,
     /// The service is made ready for it.
-    Readying(Option<Request<B>>),
+    Readying,
     /// It is on its way.
     Calling,
     /// A 2xx answer is held back.
@@ -59,10 +62,10 @@ pub(super) enum Stage<B, R> {
 }
 
 /// What follows in the loop.
-pub(super) enum Step<B, R> {
-    Go(Stage<B, R>),
-    /// Send this, once the service is ready.
-    Send(Request<B>),
+pub(super) enum Step<R> {
+    Go(Stage<R>),
+    /// Send the request, once the service is ready.
+    Send,
     /// Let this answer through; `true` when it is all there.
     Commit(Hold<R>, bool),
     /// The call ends with this.
@@ -81,39 +84,32 @@ where
     R::Error: Into<BoxError>,
 {
     /// Whatever stage there is but the call itself.
-    pub(super) fn poll_waiting(&mut self, cx: &mut Context<'_>, call: &Call) -> Poll<Step<B, R>> {
+    pub(super) fn poll_waiting(&mut self, cx: &mut Context<'_>, call: &Call) -> Poll<Step<R>> {
         Poll::Ready(match &mut self.stage {
-            Stage::Start(request) => {
+            Stage::Start => {
                 call.adopt_ambient();
-                match request.take() {
-                    Some(request) => self.start(call, request),
-                    None => return Poll::Pending,
-                }
+                self.start(call)
             }
             Stage::Reading(reading) => {
-                let plan = &self.course.plan;
-                let (parts, original) = ready!(reading.poll(cx, call, plan));
-                self.read(call, parts, original)
+                let Some(request) = &mut self.request else {
+                    return Poll::Pending;
+                };
+                let original = ready!(reading.poll(cx, call, &self.course.plan, request));
+                self.read(call, original)
             }
-            Stage::Next => self.begin(call, None),
-            Stage::Readying(request) => {
-                // The attempt counts from when it can begin.
-                match (self.service.poll_ready(cx), request.take()) {
-                    (Poll::Ready(Ok(())), Some(request)) => {
-                        call.restart_attempt(Instant::now());
-                        Step::Send(request)
-                    }
-                    (Poll::Ready(Ok(())), None) => return Poll::Pending,
-                    (Poll::Ready(Err(error)), _) => self.unready(call, error.into()),
-                    (Poll::Pending, waiting) => {
-                        *request = waiting;
-                        match self.poll_limit(cx, call) {
-                            Some(error) => self.attempt_failed(call, error.into()),
-                            None => return Poll::Pending,
-                        }
-                    }
+            Stage::Next => self.begin(call),
+            Stage::Readying => match self.service.poll_ready(cx) {
+                Poll::Ready(Ok(())) => {
+                    // The attempt counts from when it can begin.
+                    call.restart_attempt(Instant::now());
+                    Step::Send
                 }
-            }
+                Poll::Ready(Err(error)) => self.unready(call, error.into()),
+                Poll::Pending => match self.poll_limit(cx, call) {
+                    Some(error) => self.attempt_failed(call, error.into()),
+                    None => return Poll::Pending,
+                },
+            },
             Stage::Calling => return Poll::Pending,
             Stage::Holding(hold) => {
                 let polled = hold.poll(cx, call, self.course.dialect(), &self.course.plan.hold);
@@ -142,48 +138,44 @@ where
             Stage::Waiting(until) => {
                 let until = *until;
                 ready!(self.alarm.poll(cx, Some(until)));
-                self.begin(call, None)
+                self.begin(call)
             }
         })
     }
 
-    fn start(&mut self, call: &Call, request: Request<B>) -> Step<B, R> {
-        let (parts, body) = request.into_parts();
+    fn start(&mut self, call: &Call) -> Step<R> {
+        let Some(request) = &self.request else {
+            return Step::Go(Stage::Calling);
+        };
         let plan = &self.course.plan;
+        let body = request.body();
         let original = match body.segments() {
-            Some(segments) => Original::in_memory(plan, call, &parts, segments),
+            Some(segments) => Original::in_memory(plan, call, request, segments),
             // It would be read for nothing.
             None if body.size_hint().lower() > plan.replay_limit as u64 => {
-                Original::once(plan, call, &parts, body)
+                Original::once(plan, call, request)
             }
-            None if body.must_stream() => Original::once(plan, call, &parts, body),
-            None => {
-                return Step::Go(Stage::Reading(Box::new(Reading::new(parts, body))));
-            }
+            None if body.must_stream() => Original::once(plan, call, request),
+            None => return Step::Go(Stage::Reading(Reading::default())),
         };
-        self.read(call, parts, original)
+        self.read(call, original)
     }
 
-    fn read(
-        &mut self,
-        call: &Call,
-        parts: request::Parts,
-        original: Result<Original<B>, Error>,
-    ) -> Step<B, R> {
+    fn read(&mut self, call: &Call, original: Result<Original, Error>) -> Step<R> {
         match original {
             Ok(original) => {
                 self.course.start(original);
-                self.begin(call, Some(parts))
+                self.begin(call)
             }
             Err(error) => Step::Word(LastWord::Error(error.into())),
         }
     }
 
-    fn begin(&mut self, call: &Call, head: Option<request::Parts>) -> Step<B, R> {
+    fn begin(&mut self, call: &Call) -> Step<R> {
         self.resent = false;
         let now = Instant::now();
-        match self.course.begin(call, head, now) {
-            Some(Ok(request)) => Step::Send(request),
+        match self.course.begin(call, &mut self.request, now) {
+            Some(Ok(())) => Step::Send,
             // Only the first target's own request can be at fault here: nothing has been sent.
             Some(Err(error)) => Step::Word(LastWord::Error(error.into())),
             None => self.last_word(call, now),
@@ -195,7 +187,7 @@ where
         cx: &mut Context<'_>,
         call: &Call,
         response: Response<R>,
-    ) -> Step<B, R> {
+    ) -> Step<R> {
         let status = response.status();
         if call.headers_at().is_none() {
             call.head_came(Instant::now(), status);
