@@ -167,8 +167,9 @@ impl<'a> Change<'a> {
         }
         let same = uri.scheme() == Some(scheme)
             && uri.authority().is_some_and(|named| {
-                named.host().eq_ignore_ascii_case(authority.host())
-                    && port(scheme, named) == port(scheme, authority)
+                named == authority
+                    || named.host().eq_ignore_ascii_case(authority.host())
+                        && port(scheme, named) == port(scheme, authority)
             });
         Ok(!same)
     }
@@ -185,22 +186,41 @@ impl<'a> Change<'a> {
             // The caller's user and password are credentials of the caller's.
             parts.authority = Some(host.parse().map_err(|_| RequestProblem::Uri)?);
         }
-        let old = parts.path_and_query.as_ref();
-        let path = self.path(old.map_or("/", PathAndQuery::path));
+        let crossing = moved || self.route.own_credentials;
+        let place = self.path_and_query(parts.path_and_query.take(), crossing)?;
+        parts.path_and_query = Some(place);
+        Uri::from_parts(parts).map_err(|_| RequestProblem::Uri)
+    }
+
+    fn path_and_query(
+        &self,
+        old: Option<PathAndQuery>,
+        crossing: bool,
+    ) -> Result<PathAndQuery, RequestProblem> {
+        let old_query = old.as_ref().and_then(PathAndQuery::query);
         let query = match &self.route.query {
             Some(query) => Some(self.filled(query)),
-            None => {
-                let query = old.and_then(PathAndQuery::query);
-                let crossing = moved || self.route.own_credentials;
-                query.and_then(|query| self.portable_query(query, crossing))
-            }
+            None => old_query.and_then(|query| self.portable_query(query, crossing)),
         };
+        if let Some(settled) = &self.route.path_and_query
+            && (self.route.query.is_some() || query.is_none())
+        {
+            return Ok(settled.clone());
+        }
+        let path = self.path(old.as_ref().map_or("/", PathAndQuery::path));
+        // Most often nothing is another.
+        if let Some(old) = &old
+            && query.as_deref() == old_query
+            && old.as_str().starts_with('/')
+            && *path == *old.path()
+        {
+            return Ok(old.clone());
+        }
         let path_and_query = match query {
             Some(query) => format!("{path}?{query}").parse(),
             None => path.parse(),
         };
-        parts.path_and_query = Some(path_and_query.map_err(|_| RequestProblem::Uri)?);
-        Uri::from_parts(parts).map_err(|_| RequestProblem::Uri)
+        path_and_query.map_err(|_| RequestProblem::Uri)
     }
 
     fn path<'p>(&'p self, old: &'p str) -> Cow<'p, str> {
@@ -248,25 +268,18 @@ impl<'a> Change<'a> {
         (!kept.is_empty()).then(|| Cow::Owned(kept.join("&")))
     }
 
-    fn is_credential(&self, name: &HeaderName) -> bool {
-        is_credential(name) || self.dialect.credential_headers().contains(name)
-    }
-
     /// Only what is on the allow-list.
     fn portable(&self, headers: &HeaderMap) -> HeaderMap {
         let mut portable = HeaderMap::with_capacity(headers.len());
-        let named = self
-            .plan
-            .portable_headers
-            .iter()
-            .chain(self.dialect.portable_headers())
-            .chain(&PORTABLE);
-        for name in named {
+        let of_dialect = self.dialect.portable_headers();
+        let secret = self.dialect.credential_headers();
+        for (name, value) in headers {
+            let named = PORTABLE.contains(name)
+                || of_dialect.contains(name)
+                || self.plan.portable_headers.contains(name);
             // A dialect of the user's may list anything.
-            if !portable.contains_key(name) && !self.is_credential(name) {
-                for value in headers.get_all(name) {
-                    portable.append(name.clone(), value.clone());
-                }
+            if named && !secret.contains(name) && !is_credential(name) {
+                portable.append(name.clone(), value.clone());
             }
         }
         portable
@@ -276,33 +289,9 @@ impl<'a> Change<'a> {
 /// Headers that are true of the caller's own request only: of the connection it came on, of the host it
 /// named, and of the bytes that it had.
 fn drop_bound_to_the_request(headers: &mut HeaderMap, other_bytes: bool) {
-    const OF_THE_CONNECTION: [&str; 11] = [
-        "host",
-        // They sign the path and the authority too (RFC 9421, section 2.2).
-        "signature",
-        "signature-input",
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "upgrade",
-        "expect",
-    ];
-    const OF_THE_BYTES: [&str; 7] = [
-        "digest",
-        "content-digest",
-        "repr-digest",
-        "content-md5",
-        "x-amz-content-sha256",
-        "x-amz-checksum-sha256",
-        "x-amz-checksum-crc32",
-    ];
     // One walk, and no look-up for what is not there.
     let bound = |name: &HeaderName| {
-        OF_THE_CONNECTION.contains(&name.as_str())
-            || other_bytes && OF_THE_BYTES.contains(&name.as_str())
+        is_of_the_connection(name.as_str()) || other_bytes && is_of_the_bytes(name.as_str())
     };
     if !headers.keys().any(bound) {
         return;
@@ -319,6 +308,37 @@ fn drop_bound_to_the_request(headers: &mut HeaderMap, other_bytes: bool) {
     for name in doomed.into_iter().chain(named) {
         headers.remove(name);
     }
+}
+
+fn is_of_the_connection(name: &str) -> bool {
+    matches!(
+        name,
+        "host"
+            // They sign the path and the authority too (RFC 9421, section 2.2).
+            | "signature"
+            | "signature-input"
+            | "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "upgrade"
+            | "expect"
+    )
+}
+
+fn is_of_the_bytes(name: &str) -> bool {
+    matches!(
+        name,
+        "digest"
+            | "content-digest"
+            | "repr-digest"
+            | "content-md5"
+            | "x-amz-content-sha256"
+            | "x-amz-checksum-sha256"
+            | "x-amz-checksum-crc32"
+    )
 }
 
 fn port(scheme: &Scheme, authority: &Authority) -> Option<u16> {

@@ -13,7 +13,7 @@ use http::{
     HeaderName, HeaderValue, header,
     uri::{Authority, PathAndQuery, Scheme, Uri},
 };
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 /// One target, checked.
 pub(super) struct Route {
@@ -28,6 +28,8 @@ pub(super) struct Route {
     pub(super) path: Option<String>,
     /// The same.
     pub(super) query: Option<String>,
+    /// The path, and the query if there is one, where neither has a [`HOLE`].
+    pub(super) path_and_query: Option<PathAndQuery>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) patch: Option<Patch>,
     pub(super) sign: Option<Arc<dyn Sign>>,
@@ -90,6 +92,13 @@ impl Route {
         {
             return Err(bad_uri("its query cannot stand in a URI"));
         }
+        let path_and_query = path.as_ref().and_then(|path| {
+            let whole = match &query {
+                Some(query) => Cow::Owned(format!("{path}?{query}")),
+                None => Cow::Borrowed(&**path),
+            };
+            (!whole.contains(HOLE)).then(|| whole.parse().ok())?
+        });
         if let Some(timeouts) = &target.timeouts {
             timeouts.check()?;
         }
@@ -132,6 +141,7 @@ impl Route {
             origin,
             path,
             query,
+            path_and_query,
             headers,
             patch: patch.filter(|patch| !patch.is_empty()),
             sign: target.sign,
