@@ -12,12 +12,13 @@ use crate::{
     call::Call,
     error::{Error, ErrorKind, RequestProblem},
     observe::is_encoded,
+    spoken::Spoken,
     timeout::Timeouts,
 };
-use backstay_dialect::{Dialect, RequestError, model_name, path_segment};
+use backstay_dialect::{RequestError, model_name, path_segment};
 use bytes::Bytes;
 use http::{Method, Request, Uri, uri::PathAndQuery};
-use std::{borrow::Cow, ops::Range, sync::Arc};
+use std::{borrow::Cow, ops::Range};
 
 /// The caller's word, in a request's extensions, that sending it twice does no harm.
 ///
@@ -38,9 +39,9 @@ pub(super) struct Original {
     /// Once the first attempt has been given the request itself.
     saved: Option<Saved>,
     /// In which the call was made.
-    native: Arc<dyn Dialect>,
+    native: Spoken,
     /// The dialect of the attempt under way.
-    dialect: Arc<dyn Dialect>,
+    dialect: Spoken,
     /// The span of the model in the body.
     model: Option<Range<usize>>,
     /// The span of the model in the path.
@@ -84,7 +85,7 @@ impl Original {
     }
 
     fn new<B>(plan: &Plan, request: &Request<B>, whole: Option<Bytes>) -> Self {
-        let dialect = plan.dialect(request.uri()).clone();
+        let dialect = plan.dialect(request.uri());
         let extensions = request.extensions();
         // The call's own record is always there.
         let more = extensions.len() > 1;
@@ -187,7 +188,7 @@ impl Original {
     }
 
     /// The dialect of the attempt under way.
-    pub(super) fn dialect(&self) -> &Arc<dyn Dialect> {
+    pub(super) fn dialect(&self) -> &Spoken {
         &self.dialect
     }
 

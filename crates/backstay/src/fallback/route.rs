@@ -3,7 +3,7 @@
 use super::{
     Commit, Sign, Target,
     cool_down::{CoolDownRecord, CoolDowns},
-    spoken::Spoken,
+    lookup::LookUp,
     target::Header,
 };
 use crate::{error::BuildError, timeout::Timeouts};
@@ -22,7 +22,7 @@ pub(super) struct Route {
     /// What it names, or its host and path together tell.
     pub(super) dialect: Option<Arc<dyn Dialect>>,
     /// What host and path tell of its attempts.
-    pub(super) spoken: Spoken,
+    pub(super) look_up: LookUp,
     pub(super) origin: Option<(Scheme, Authority)>,
     /// May have the [`HOLE`] for the call's own model.
     pub(super) path: Option<String>,
@@ -137,7 +137,7 @@ impl Route {
             name: target.name,
             model,
             dialect,
-            spoken: Spoken::default(),
+            look_up: LookUp::default(),
             origin,
             path,
             query,

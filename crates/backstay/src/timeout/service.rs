@@ -6,6 +6,7 @@ use super::{
 use crate::{
     call::{Call, Claim, Held, Phase},
     error::{BoxError, Error, ErrorKind, RequestProblem},
+    spoken::Spoken,
     trail::Attempt,
 };
 use backstay_dialect::detect;
@@ -95,9 +96,9 @@ fn begin_alone<B>(call: &Held, request: &Request<B>) -> Instant {
     let host = request.uri().host();
     let target = host.unwrap_or("upstream");
     let attempt = Attempt::new(Arc::from(target), None);
-    let dialect = detect(host.unwrap_or_default(), request.uri().path());
+    let known = detect(host.unwrap_or_default(), request.uri().path());
     call.begin_attempt(attempt, now, None, |state| {
-        state.dialect.get_or_insert_with(|| dialect.clone());
+        state.dialect.get_or_insert(Spoken::Known(known));
     });
     call.set_phase(Phase::Headers);
     now

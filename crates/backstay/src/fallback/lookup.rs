@@ -10,7 +10,7 @@ use std::{
 /// Looks dialects up, and remembers the first place that was asked for: most stacks, and most targets, call
 /// one.
 #[derive(Default)]
-pub(super) struct Spoken(OnceLock<Seen>);
+pub(super) struct LookUp(OnceLock<Seen>);
 
 struct Seen {
     authority: Box<str>,
@@ -18,9 +18,9 @@ struct Seen {
     dialect: &'static Arc<dyn Dialect>,
 }
 
-// === impl Spoken ===
+// === impl LookUp ===
 
-impl Spoken {
+impl LookUp {
     /// The dialect that is spoken at this host and on this path.
     pub(super) fn at(&self, uri: &Uri) -> &'static Arc<dyn Dialect> {
         let authority = uri.authority().map_or("", Authority::as_str);
@@ -43,10 +43,10 @@ impl Spoken {
     }
 }
 
-impl fmt::Debug for Spoken {
+impl fmt::Debug for LookUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dialect = self.0.get().map(|seen| seen.dialect.name());
-        f.debug_tuple("Spoken").field(&dialect).finish()
+        f.debug_tuple("LookUp").field(&dialect).finish()
     }
 }
 
@@ -64,21 +64,21 @@ mod tests {
             ("https://me:secret@api.groq.com/chat/completions", "groq"),
         ];
         for first in 0..places.len() {
-            let spoken = Spoken::default();
+            let look_up = LookUp::default();
             let (asked, _) = places[first];
-            spoken.at(&Uri::from_static(asked));
+            look_up.at(&Uri::from_static(asked));
             for (place, name) in places {
-                assert_eq!(spoken.at(&Uri::from_static(place)).name(), name, "{place}");
+                assert_eq!(look_up.at(&Uri::from_static(place)).name(), name, "{place}");
             }
         }
     }
 
     #[test]
     fn a_password_is_not_kept() {
-        let spoken = Spoken::default();
-        spoken.at(&Uri::from_static(
+        let look_up = LookUp::default();
+        look_up.at(&Uri::from_static(
             "https://me:secret@api.groq.com/chat/completions",
         ));
-        assert!(spoken.0.get().is_none());
+        assert!(look_up.0.get().is_none());
     }
 }
