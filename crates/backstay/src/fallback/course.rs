@@ -125,21 +125,21 @@ impl Course {
         place: &mut Option<Request<B>>,
         now: Instant,
     ) -> Option<Result<(), Error>> {
-        let plan = self.plan.clone();
         let left = call.deadline().time_left(now);
-        if left.is_zero() || left < plan.min_attempt {
+        if left.is_zero() || left < self.plan.min_attempt {
             if !self.moving {
                 pass_over(call, self.route(), now, Reason::TooLittleTime);
             }
             self.untried
-                .give_up(&plan, call, now, Reason::TooLittleTime);
+                .give_up(&self.plan, call, now, Reason::TooLittleTime);
             return None;
         }
         let mut fault = None;
         loop {
-            if !self.stay(&plan, call, now) {
-                let Some((target, trial)) = self.untried.next(&plan, call, now) else {
-                    self.untried.give_up(&plan, call, now, Reason::Unsuitable);
+            if !self.stay(call, now) {
+                let Some((target, trial)) = self.untried.next(&self.plan, call, now) else {
+                    self.untried
+                        .give_up(&self.plan, call, now, Reason::Unsuitable);
                     return fault.map(Err);
                 };
                 self.target = target;
@@ -148,9 +148,9 @@ impl Course {
                 self.cooled_here = false;
             }
             self.moving = true;
-            let route = &plan.routes[self.target];
+            let route = &self.plan.routes[self.target];
             let original = self.original.as_mut()?;
-            match original.attempt(&plan, route, call, place) {
+            match original.attempt(&self.plan, route, call, place) {
                 Ok(()) => {
                     self.moving = false;
                     self.open(call, now);
@@ -175,10 +175,11 @@ impl Course {
 
     /// Whether the next attempt is at the target where the course stands: a retry. Of one that cools down
     /// there is one attempt at a time, as long as there is another target.
-    fn stay(&mut self, plan: &Plan, call: &Call, now: Instant) -> bool {
+    fn stay(&mut self, call: &Call, now: Instant) -> bool {
         if self.moving {
             return false;
         }
+        let plan = &*self.plan;
         let route = &plan.routes[self.target];
         match Trial::admit_again(route.record.as_ref(), plan.cool_down_rules) {
             Admission::Open(trial) => self.trial = trial,
@@ -263,7 +264,7 @@ impl Course {
         if Delivery::of(error) != Delivery::maybe_sent(true) {
             return None;
         }
-        let plan = self.plan.clone();
+        let plan = &*self.plan;
         let original = self.original.as_mut()?;
         if !(original.is_replayable() && plan.retry_uncertain && original.is_idempotent()) {
             return None;
@@ -274,7 +275,7 @@ impl Course {
         });
         call.release_claims();
         call.set_phase(Phase::Readiness);
-        let made = original.attempt(&plan, &plan.routes[self.target], call, place);
+        let made = original.attempt(plan, &plan.routes[self.target], call, place);
         if let Some(request) = place {
             request.extensions_mut().insert(FreshConnection);
         }
@@ -295,8 +296,7 @@ impl Course {
                 attempt.uncertain = sent;
             }
         });
-        let plan = self.plan.clone();
-        self.untried.give_up(&plan, call, now, reason);
+        self.untried.give_up(&self.plan, call, now, reason);
     }
 }
 
