@@ -1,6 +1,6 @@
 //! What the record knows of the attempt under way.
 
-use super::{Call, State, face::Moment};
+use super::{Call, State, face::Moment, instant::nanos};
 use crate::{
     observe::Signals,
     trail::{Attempt, Note, Outcome},
@@ -63,8 +63,10 @@ impl Call {
         record.signals.clear();
         record.claims.store(0, Relaxed);
         record.attempt_limit.set(record.started, limit);
-        attempt.number = record.attempts.fetch_add(1, Relaxed) + 1;
         let mut locked = record.state.lock();
+        // Nobody else counts: not without the lock.
+        attempt.number = record.attempts.load(Relaxed) + 1;
+        record.attempts.store(attempt.number, Relaxed);
         if let Some(last) = locked.trail.last_mut() {
             record.face.write_to(last, record.started);
             locked.in_band = None;
@@ -110,7 +112,7 @@ impl Call {
     }
 
     pub(crate) fn head_came(&self, at: Instant, status: http::StatusCode) {
-        self.0.face.head_came(self.0.started, at, status);
+        self.0.face.head_came(nanos(self.0.started, at), status);
     }
 
     /// When the response head of the attempt under way came.
@@ -123,7 +125,15 @@ impl Call {
     }
 
     pub(crate) fn mark(&self, moment: Moment, at: Instant) {
-        self.0.face.mark(moment, self.0.started, at);
+        self.0.face.mark(moment, nanos(self.0.started, at));
+    }
+
+    /// The answer was let through with its end: all three moments are one.
+    pub(crate) fn mark_whole(&self, at: Instant) {
+        let nanos = nanos(self.0.started, at);
+        self.0.face.mark(Moment::Commit, nanos);
+        self.0.face.mark(Moment::Complete, nanos);
+        self.0.ended.lower_to(nanos);
     }
 
     /// The latest moment of the attempt under way before its commit.

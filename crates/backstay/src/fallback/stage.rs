@@ -219,10 +219,7 @@ where
     pub(super) fn commit(&mut self, call: &Call, hold: &Hold<R>, ended: bool) -> Trial {
         // The head or the event that is committed at came just now: no need to look at the clock again.
         if ended {
-            let now = Instant::now();
-            call.mark(Moment::Commit, now);
-            call.mark(Moment::Complete, now);
-            call.end(now);
+            call.mark_whole(Instant::now());
         } else {
             let due = hold.is_due_to_the_last_moment(call);
             let at = call.last_moment().filter(|_| due);
