@@ -2,9 +2,7 @@
 
 use super::{
     Commit, FallbackBody,
-    cool_down::Trial,
     course::Course,
-    hold::Hold,
     plan::Plan,
     stage::{Rest, Stage, Step},
 };
@@ -121,7 +119,12 @@ where
                     // Before anything else is done: its drop lets go of the connection.
                     this.calling.set(None);
                     match polled {
-                        Poll::Ready(Ok(response)) => rest.head_came(cx, call, response),
+                        Poll::Ready(Ok(response)) => {
+                            match rest.head_came(cx, this.call, response) {
+                                Ok(response) => return Poll::Ready(Ok(response)),
+                                Err(step) => step,
+                            }
+                        }
                         Poll::Ready(Err(error)) => rest.send_failed(call, error.into()),
                         Poll::Pending => match limit {
                             Some(error) => rest.attempt_failed(call, error.into()),
@@ -130,6 +133,9 @@ where
                     }
                 }
                 _ => ready!(rest.poll_waiting(cx, call)),
+            };
+            let Some(call) = this.call.as_ref() else {
+                return Poll::Pending;
             };
             // The service is ready as a rule: then the request goes from hand to hand.
             while let Step::Send = step {
@@ -155,9 +161,7 @@ where
             match step {
                 Step::Go(stage) => rest.stage = stage,
                 Step::Commit(hold, ended) => {
-                    let trial = rest.commit(call, &hold, ended);
-                    let held = this.call.take();
-                    return Poll::Ready(Ok(let_through(hold, ended, held, trial)));
+                    return Poll::Ready(Ok(rest.let_through(this.call, *hold, ended)));
                 }
                 Step::Word(word) => {
                     call.end(Instant::now());
@@ -168,38 +172,6 @@ where
             }
         }
     }
-}
-
-fn let_through<R>(
-    hold: Hold<R>,
-    ended: bool,
-    held: Option<Held>,
-    trial: Trial,
-) -> Response<FallbackBody<R>>
-where
-    R: Body<Data = Bytes> + Unpin + Send + 'static,
-{
-    let Hold {
-        mut parts,
-        body,
-        mut observer,
-        content,
-        frames,
-        ..
-    } = hold;
-    if let Some(held) = &held {
-        held.leave_trail(&mut parts.extensions);
-    }
-    let body = match held {
-        Some(held) if !ended => FallbackBody::live(frames, body, observer, content, held, trial),
-        held => {
-            if let (Some(observer), Some(held)) = (&mut observer, &held) {
-                observer.settle(held);
-            }
-            FallbackBody::whole(frames)
-        }
-    };
-    Response::from_parts(parts, body)
 }
 
 impl<S, B, R> fmt::Debug for FallbackFuture<S, B, R>

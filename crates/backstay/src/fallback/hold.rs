@@ -14,7 +14,7 @@ use crate::{
 };
 use backstay_dialect::{Dialect, JsonEnd};
 use bytes::Bytes;
-use http::response::Parts;
+use http::{Response, response::Parts};
 use http_body::Body;
 use memchr::memmem;
 use std::{
@@ -68,7 +68,8 @@ where
     R::Error: Into<BoxError>,
 {
     /// `point` is what the caller wished for; `None` is the default of the content.
-    pub(super) fn new(parts: Parts, body: R, call: &Call, point: Option<Commit>) -> Self {
+    pub(super) fn new(response: Response<R>, call: &Call, point: Option<Commit>) -> Self {
+        let (parts, body) = response.into_parts();
         // A layer further in may be the one that observes this body.
         let observer = call
             .claim(Claim::Observer)
@@ -122,6 +123,11 @@ where
     /// Whether the target has shown that it answers. The head of a stream alone does not show it.
     pub(super) fn proves_its_target(&self, call: &Call) -> bool {
         self.content != Content::Events || call.signals().has(Signals::OUTPUT | Signals::FINISHED)
+    }
+
+    /// Whether the provider withheld the answer, and somebody minds.
+    pub(super) fn is_refusal(&self, call: &Call) -> bool {
+        self.minds_refusals && call.signals().has(Signals::REFUSED)
     }
 
     /// The answer is given up: the record is told what has passed of it.

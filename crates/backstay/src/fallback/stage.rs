@@ -1,7 +1,7 @@
 //! The stages of a call: what it waits for when that is not the attempt under way, and what follows.
 
 use super::{
-    Commit,
+    Commit, FallbackBody,
     answer::FailedAnswer,
     cool_down::Trial,
     course::Course,
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     alarm::Alarm,
     body::ReplayableBody,
-    call::{Call, Claim, Moment},
+    call::{Call, Claim, Held, Moment},
     error::{BoxError, Error},
     timeout::Clock,
 };
@@ -61,15 +61,15 @@ pub(super) enum Stage<R> {
     Waiting(Instant),
 }
 
-/// What follows in the loop.
+/// What follows in the loop. Small: each function on the way hands it on.
 pub(super) enum Step<R> {
     Go(Stage<R>),
     /// Send the request, once the service is ready.
     Send,
     /// Let this answer through; `true` when it is all there.
-    Commit(Hold<R>, bool),
+    Commit(Box<Hold<R>>, bool),
     /// The call ends with this.
-    Word(LastWord<R>),
+    Word(Box<LastWord<R>>),
 }
 
 // === impl Rest ===
@@ -121,7 +121,7 @@ where
                     },
                 };
                 match std::mem::replace(&mut self.stage, Stage::Next) {
-                    Stage::Holding(hold) => self.held(call, *hold, end),
+                    Stage::Holding(hold) => self.held(call, hold, end),
                     _ => return Poll::Pending,
                 }
             }
@@ -167,7 +167,7 @@ where
                 self.course.start(original);
                 self.begin(call)
             }
-            Err(error) => Step::Word(LastWord::Error(error.into())),
+            Err(error) => Step::Word(LastWord::error(error)),
         }
     }
 
@@ -177,17 +177,21 @@ where
         match self.course.begin(call, &mut self.request, now) {
             Some(Ok(())) => Step::Send,
             // Only the first target's own request can be at fault here: nothing has been sent.
-            Some(Err(error)) => Step::Word(LastWord::Error(error.into())),
+            Some(Err(error)) => Step::Word(LastWord::error(error)),
             None => self.last_word(call, now),
         }
     }
 
+    /// The head came: the answer, where it can be let through at once, as a unary one that is all there.
     pub(super) fn head_came(
         &mut self,
         cx: &mut Context<'_>,
-        call: &Call,
+        held: &mut Option<Held>,
         response: Response<R>,
-    ) -> Step<R> {
+    ) -> Result<Response<FallbackBody<R>>, Step<R>> {
+        let Some(call) = held else {
+            return Err(Step::Go(Stage::Calling));
+        };
         let status = response.status();
         if call.headers_at().is_none() {
             call.head_came(Instant::now(), status);
@@ -195,14 +199,13 @@ where
         self.course.note_request_id(call, response.headers());
         if status.is_client_error() || status.is_server_error() {
             let answer = FailedAnswer::new(response, Instant::now());
-            return Step::Go(Stage::Failing(Some(Box::new(answer))));
+            return Err(Step::Go(Stage::Failing(Some(Box::new(answer)))));
         }
-        let (parts, body) = response.into_parts();
         let point = self
             .commit
             .or(self.course.route().commit)
             .or(self.course.plan.commit);
-        let mut hold = Hold::new(parts, body, call, point);
+        let mut hold = Hold::new(response, call, point);
         hold.minds_refusals = self.course.plan.minds_refusals;
         let bodiless = matches!(status.as_u16(), 204 | 205) || self.course.asks_for_head_only();
         if bodiless || !status.is_success() {
@@ -211,12 +214,51 @@ where
             hold.commit_at_head();
         }
         match hold.poll(cx, call, self.course.dialect(), &self.course.plan.hold) {
-            Poll::Ready(end) => self.held(call, hold, end),
-            Poll::Pending => Step::Go(Stage::Holding(Box::new(hold))),
+            Poll::Ready(HoldEnd::Committed { ended }) if !hold.is_refusal(call) => {
+                Ok(self.let_through(held, hold, ended))
+            }
+            Poll::Ready(end) => Err(self.held(call, Box::new(hold), end)),
+            Poll::Pending => Err(Step::Go(Stage::Holding(Box::new(hold)))),
         }
     }
 
-    pub(super) fn commit(&mut self, call: &Call, hold: &Hold<R>, ended: bool) -> Trial {
+    /// The answer goes to the caller; `ended` when it is all there.
+    pub(super) fn let_through(
+        &mut self,
+        held: &mut Option<Held>,
+        hold: Hold<R>,
+        ended: bool,
+    ) -> Response<FallbackBody<R>> {
+        let trial = match held {
+            Some(call) => self.commit(call, &hold, ended),
+            None => Trial::default(),
+        };
+        let Hold {
+            mut parts,
+            body,
+            mut observer,
+            content,
+            frames,
+            ..
+        } = hold;
+        if let Some(held) = &held {
+            held.leave_trail(&mut parts.extensions);
+        }
+        let body = match held.take() {
+            Some(held) if !ended => {
+                FallbackBody::live(frames, body, observer, content, held, trial)
+            }
+            held => {
+                if let (Some(observer), Some(held)) = (&mut observer, &held) {
+                    observer.settle(held);
+                }
+                FallbackBody::whole(frames)
+            }
+        };
+        Response::from_parts(parts, body)
+    }
+
+    fn commit(&mut self, call: &Call, hold: &Hold<R>, ended: bool) -> Trial {
         // The head or the event that is committed at came just now: no need to look at the clock again.
         if ended {
             call.mark_whole(Instant::now());
