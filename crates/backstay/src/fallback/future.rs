@@ -67,7 +67,7 @@ where
     B: ReplayableBody,
 {
     pub(super) fn new(service: S, plan: Arc<Plan>, request: Request<B>, call: Held) -> Self {
-        Self {
+        let mut future = Self {
             calling: None,
             call: Some(call),
             rest: Rest {
@@ -78,9 +78,12 @@ where
                 resent: false,
                 first_word: None,
                 stage: Stage::Start,
-                request: Some(request),
+                request: None,
             },
-        }
+        };
+        // Last, and where it will stand: else all of it is moved with every part that is put together.
+        future.rest.request = Some(request);
+        future
     }
 }
 
