@@ -6,7 +6,7 @@ use crate::{
     trail::{Attempt, Note, Outcome},
 };
 use backstay_dialect::Failure;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 use tokio::time::Instant;
 
 /// What one layer does for an attempt so that the next layer out need not.
@@ -54,7 +54,7 @@ impl Call {
     /// Opens an attempt: its times, signals and claims are fresh, its number is the next.
     pub(crate) fn begin_attempt(
         &self,
-        mut attempt: Attempt,
+        (target, model): (Arc<str>, Option<Arc<str>>),
         now: Instant,
         limit: Option<Instant>,
         state: impl FnOnce(&mut State),
@@ -65,14 +65,14 @@ impl Call {
         record.attempt_limit.set(record.started, limit);
         let mut locked = record.state.lock();
         // Nobody else counts: not without the lock.
-        attempt.number = record.attempts.load(Relaxed) + 1;
-        record.attempts.store(attempt.number, Relaxed);
+        let number = record.attempts.load(Relaxed) + 1;
+        record.attempts.store(number, Relaxed);
         if let Some(last) = locked.trail.last_mut() {
             record.face.write_to(last, record.started);
             locked.in_band = None;
         }
         record.face.restart(record.started, now);
-        locked.trail.push(attempt);
+        locked.trail.begin(number, target, model);
         state(&mut locked);
         if locked.target_timeouts.is_some() {
             record.claims.store(Claim::TargetClocks as u8, Relaxed);

@@ -8,10 +8,10 @@ use super::{
     route::Route,
 };
 use crate::{
-    body::ReplayableBody,
+    body::{ReplayableBody, Segments},
     call::{Call, Over, Phase},
     error::{Error, ErrorKind, RequestProblem},
-    trail::{Attempt, Note, Outcome, Reason},
+    trail::{Note, Outcome, Reason},
     transport::{Delivery, FreshConnection},
 };
 use backstay_dialect::{Dialect, Plain};
@@ -95,9 +95,18 @@ impl Course {
         replayable && (self.retries < self.route().retries || self.untried.count() > 0)
     }
 
-    /// The request has been read: which targets there are for it.
-    pub(super) fn start(&mut self, original: Original) {
+    /// Reads the request, and finds out which targets there are for it. `whole` is its body, where that is in
+    /// memory.
+    pub(super) fn start<B>(
+        &mut self,
+        call: &Call,
+        request: &Request<B>,
+        whole: Option<Segments>,
+    ) -> Result<(), Error> {
         let plan = &self.plan;
+        let original = Original::new(plan, request, whole);
+        let original = self.original.insert(original);
+        original.read(plan, call, request.uri())?;
         let pinned = match (&plan.pins, original.conversation) {
             (Some(pins), Some(conversation)) => pins.target(conversation).and_then(|target| {
                 let mut routes = plan.routes.iter();
@@ -111,7 +120,7 @@ impl Course {
             |route| original.fits(route),
             pinned,
         );
-        self.original = Some(original);
+        Ok(())
     }
 
     /// Opens the next attempt and makes the request for it, in its place. The first one is given the caller's
@@ -201,13 +210,12 @@ impl Course {
             return;
         };
         let model = route.model.as_ref().map(|model| model.name.clone());
-        let attempt = Attempt::new(route.name.clone(), model);
         let limit = limit(plan, self.untried.count(), call, now);
         let patched = route.patch.as_ref().and_then(|patch| patch.stream());
         if let Some(stream) = patched.or(original.stream()) {
             call.set_stream(stream);
         }
-        call.begin_attempt(attempt, now, limit, |state| {
+        call.begin_attempt((route.name.clone(), model), now, limit, |state| {
             state.target_timeouts.clone_from(&route.timeouts);
             state.dialect = Some(original.dialect().clone());
         });

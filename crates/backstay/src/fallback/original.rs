@@ -60,37 +60,15 @@ pub(super) struct Original {
 // === impl Original ===
 
 impl Original {
-    /// A request whose body is in memory.
-    pub(super) fn in_memory<B>(
-        plan: &Plan,
-        call: &Call,
-        request: &Request<B>,
-        segments: Segments,
-    ) -> Result<Self, Error> {
-        if segments.len() > plan.replay_limit {
-            return Self::once(plan, call, request);
-        }
-        let mut original = Self::new(plan, request, Some(segments.into_bytes()));
-        if original.encoded {
-            return original.unread(plan, call, request.uri(), RequestProblem::Encoded);
-        }
-        original.read(plan, call, request.uri())?;
-        Ok(original)
-    }
-
-    /// A request whose body is over the replay limit, or made while it is sent.
-    pub(super) fn once<B>(plan: &Plan, call: &Call, request: &Request<B>) -> Result<Self, Error> {
-        let original = Self::new(plan, request, None);
-        original.unread(plan, call, request.uri(), RequestProblem::TooLarge)
-    }
-
-    fn new<B>(plan: &Plan, request: &Request<B>, whole: Option<Bytes>) -> Self {
+    /// `body` is that of the request, where it is in memory.
+    pub(super) fn new<B>(plan: &Plan, request: &Request<B>, body: Option<Segments>) -> Self {
+        let body = body.filter(|body| body.len() <= plan.replay_limit);
         let dialect = plan.dialect(request.uri());
         let extensions = request.extensions();
         // The call's own record is always there.
         let more = extensions.len() > 1;
         Self {
-            whole,
+            whole: body.map(Segments::into_bytes),
             saved: None,
             is_head: request.method() == Method::HEAD,
             model: None,
@@ -111,30 +89,14 @@ impl Original {
         }
     }
 
-    /// Nothing is known of the body. That is an error if the first target needs it rewritten; those after
-    /// it are passed over.
-    fn unread(
-        mut self,
-        plan: &Plan,
-        call: &Call,
-        uri: &Uri,
-        problem: RequestProblem,
-    ) -> Result<Self, Error> {
-        // The model may be in the path.
-        if plan.names_models
-            && let Ok(facts) = self.native.read_request(path_and_query(uri), b"{}")
-        {
-            self.path_model = facts.path_model;
-        }
-        match plan.routes.first() {
-            Some(route) if !self.suits(route) => Err(Error::of(call, ErrorKind::Request(problem))),
-            _ => Ok(self),
-        }
-    }
-
-    fn read(&mut self, plan: &Plan, call: &Call, uri: &Uri) -> Result<(), Error> {
-        let Some(whole) = &self.whole else {
-            return Ok(());
+    /// Finds the model, and whether a stream is asked for.
+    pub(super) fn read(&mut self, plan: &Plan, call: &Call, uri: &Uri) -> Result<(), Error> {
+        let whole = match &self.whole {
+            None => return self.unread(plan, call, uri, RequestProblem::TooLarge),
+            Some(_) if self.encoded => {
+                return self.unread(plan, call, uri, RequestProblem::Encoded);
+            }
+            Some(whole) => whole,
         };
         let dialect = &*self.native;
         match dialect.read_request(path_and_query(uri), whole) {
@@ -147,6 +109,27 @@ impl Original {
             Err(error) if plan.names_models => Err(problem(error, call)),
             // No target changes the model: the rest is for the upstream to judge.
             Err(_) => Ok(()),
+        }
+    }
+
+    /// Nothing is known of the body. That is an error if the first target needs it rewritten; those after
+    /// it are passed over.
+    fn unread(
+        &mut self,
+        plan: &Plan,
+        call: &Call,
+        uri: &Uri,
+        problem: RequestProblem,
+    ) -> Result<(), Error> {
+        // The model may be in the path.
+        if plan.names_models
+            && let Ok(facts) = self.native.read_request(path_and_query(uri), b"{}")
+        {
+            self.path_model = facts.path_model;
+        }
+        match plan.routes.first() {
+            Some(route) if !self.suits(route) => Err(Error::of(call, ErrorKind::Request(problem))),
+            _ => Ok(()),
         }
     }
 

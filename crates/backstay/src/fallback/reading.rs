@@ -1,6 +1,5 @@
 //! A request body that is read into memory before the first attempt.
 
-use super::{original::Original, plan::Plan};
 use crate::{
     body::{ReplayableBody, Segments},
     call::Call,
@@ -20,15 +19,15 @@ pub(super) struct Reading(BytesMut);
 // === impl Reading ===
 
 impl Reading {
-    /// Ready at the end of the body, or when the replay limit is passed. The request's body is then what was
-    /// read, and the rest.
+    /// Ready at the end of the body, which is then here too, or when the replay limit is passed. The request's
+    /// body is then what was read, and the rest.
     pub(super) fn poll<B>(
         &mut self,
         cx: &mut Context<'_>,
         call: &Call,
-        plan: &Plan,
+        limit: usize,
         request: &mut Request<B>,
-    ) -> Poll<Result<Original, Error>>
+    ) -> Poll<Result<Option<Segments>, Error>>
     where
         B: ReplayableBody,
         B::Error: Into<BoxError>,
@@ -39,11 +38,11 @@ impl Reading {
                     if let Some(data) = frame.data_ref() {
                         self.0.extend_from_slice(data);
                     }
-                    if self.0.len() > plan.replay_limit {
+                    if self.0.len() > limit {
                         let nothing = B::from_segments(Segments::default());
                         let rest = std::mem::replace(request.body_mut(), nothing);
                         *request.body_mut() = B::resume(self.take(), rest);
-                        return Poll::Ready(Original::once(plan, call, request));
+                        return Poll::Ready(Ok(None));
                     }
                 }
                 Some(Err(error)) => {
@@ -54,7 +53,7 @@ impl Reading {
                 None => {
                     let read = self.take();
                     *request.body_mut() = B::from_segments(read.clone());
-                    return Poll::Ready(Original::in_memory(plan, call, request, read));
+                    return Poll::Ready(Ok(Some(read)));
                 }
             }
         }

@@ -7,12 +7,11 @@ use super::{
     course::Course,
     ended::LastWord,
     hold::{Hold, HoldEnd},
-    original::Original,
     reading::Reading,
 };
 use crate::{
     alarm::Alarm,
-    body::ReplayableBody,
+    body::{ReplayableBody, Segments},
     call::{Call, Claim, Held, Moment},
     error::{BoxError, Error},
     timeout::Clock,
@@ -94,8 +93,11 @@ where
                 let Some(request) = &mut self.request else {
                     return Poll::Pending;
                 };
-                let original = ready!(reading.poll(cx, call, &self.course.plan, request));
-                self.read(call, original)
+                let limit = self.course.plan.replay_limit;
+                match ready!(reading.poll(cx, call, limit, request)) {
+                    Ok(read) => self.read(call, read),
+                    Err(error) => Step::Word(LastWord::error(error)),
+                }
             }
             Stage::Next => self.begin(call),
             Stage::Readying => match self.service.poll_ready(cx) {
@@ -147,26 +149,22 @@ where
         let Some(request) = &self.request else {
             return Step::Go(Stage::Calling);
         };
-        let plan = &self.course.plan;
+        let limit = self.course.plan.replay_limit;
         let body = request.body();
-        let original = match body.segments() {
-            Some(segments) => Original::in_memory(plan, call, request, segments),
-            // It would be read for nothing.
-            None if body.size_hint().lower() > plan.replay_limit as u64 => {
-                Original::once(plan, call, request)
-            }
-            None if body.must_stream() => Original::once(plan, call, request),
-            None => return Step::Go(Stage::Reading(Reading::default())),
-        };
-        self.read(call, original)
+        let segments = body.segments();
+        // What is too large would be read for nothing.
+        if segments.is_none() && body.size_hint().lower() <= limit as u64 && !body.must_stream() {
+            return Step::Go(Stage::Reading(Reading::default()));
+        }
+        self.read(call, segments)
     }
 
-    fn read(&mut self, call: &Call, original: Result<Original, Error>) -> Step<R> {
-        match original {
-            Ok(original) => {
-                self.course.start(original);
-                self.begin(call)
-            }
+    fn read(&mut self, call: &Call, body: Option<Segments>) -> Step<R> {
+        let Some(request) = &self.request else {
+            return Step::Go(Stage::Calling);
+        };
+        match self.course.start(call, request, body) {
+            Ok(()) => self.begin(call),
             Err(error) => Step::Word(LastWord::error(error)),
         }
     }

@@ -7,7 +7,6 @@ use crate::{
     call::{Call, Claim, Held, Phase},
     error::{BoxError, Error, ErrorKind, RequestProblem},
     spoken::Spoken,
-    trail::Attempt,
 };
 use backstay_dialect::detect;
 use bytes::Bytes;
@@ -95,9 +94,8 @@ fn begin_alone<B>(call: &Held, request: &Request<B>) -> Instant {
     let now = Instant::now();
     let host = request.uri().host();
     let target = host.unwrap_or("upstream");
-    let attempt = Attempt::new(Arc::from(target), None);
     let known = detect(host.unwrap_or_default(), request.uri().path());
-    call.begin_attempt(attempt, now, None, |state| {
+    call.begin_attempt((Arc::from(target), None), now, None, |state| {
         state.dialect.get_or_insert(Spoken::Known(known));
     });
     call.set_phase(Phase::Headers);
