@@ -116,6 +116,7 @@ mod builder_ext;
 mod caught;
 mod observe;
 mod ready_call;
+mod spoken;
 
 pub mod batch;
 pub mod body;

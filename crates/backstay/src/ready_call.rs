@@ -61,9 +61,12 @@ where
                     self.set(Self::Calling { future });
                 }
                 ReadyCallProj::Calling { future } => {
-                    let result = ready!(future.poll(cx));
-                    self.set(Self::Empty);
-                    return Poll::Ready(result);
+                    // Returned as it is: taken apart, it would be moved twice.
+                    let polled = future.poll(cx);
+                    if polled.is_ready() {
+                        self.set(Self::Empty);
+                    }
+                    return polled;
                 }
                 // Polled again after its end, which no future must be.
                 ReadyCallProj::Empty => return Poll::Pending,

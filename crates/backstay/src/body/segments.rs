@@ -2,17 +2,22 @@
 
 use backstay_dialect::Edits;
 use bytes::{Bytes, BytesMut};
-use std::{collections::VecDeque, fmt, ops::Range};
+use std::{collections::VecDeque, fmt, ops::Range, slice};
 
 /// The content of a request: one piece, or the caller's bytes with spans of them replaced.
 ///
 /// Clones share the bytes. `Debug` prints lengths only.
 #[derive(Clone, Default)]
-pub struct Segments {
-    /// Empty slices are not sent.
-    slices: [Bytes; 3],
-    /// Those after, of a body with more than one span replaced.
-    more: VecDeque<Bytes>,
+pub struct Segments(Slices);
+
+/// Empty slices are not sent.
+#[derive(Clone)]
+enum Slices {
+    Whole(Bytes),
+    /// One span was replaced.
+    Spliced([Bytes; 3]),
+    /// Any number.
+    Edited(VecDeque<Bytes>),
 }
 
 // === impl Segments ===
@@ -30,7 +35,12 @@ impl Segments {
 
     /// The slices, none of them empty.
     pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
-        let slices = self.slices.iter().chain(&self.more);
+        let (slices, more) = match &self.0 {
+            Slices::Whole(only) => (slice::from_ref(only), None),
+            Slices::Spliced(slices) => (&slices[..], None),
+            Slices::Edited(slices) => (&[][..], Some(slices)),
+        };
+        let slices = slices.iter().chain(more.into_iter().flatten());
         slices.filter(|slice| !slice.is_empty())
     }
 
@@ -50,13 +60,9 @@ impl Segments {
 
     /// All in one piece, by value.
     pub(crate) fn into_bytes(self) -> Bytes {
-        match self.slices {
-            [only, second, third]
-                if second.is_empty() && third.is_empty() && self.more.is_empty() =>
-            {
-                only
-            }
-            slices => Self { slices, ..self }.to_bytes(),
+        match self.0 {
+            Slices::Whole(only) => only,
+            Slices::Spliced(_) | Slices::Edited(_) => self.to_bytes(),
         }
     }
 
@@ -66,35 +72,40 @@ impl Segments {
     pub fn splice(original: &Bytes, span: Range<usize>, replacement: Bytes) -> Self {
         let start = span.start.min(original.len());
         let end = span.end.clamp(start, original.len());
-        Self {
-            slices: [original.slice(..start), replacement, original.slice(end..)],
-            more: VecDeque::new(),
-        }
+        Self(Slices::Spliced([
+            original.slice(..start),
+            replacement,
+            original.slice(end..),
+        ]))
     }
 
     /// These bytes with these changes. Copies none of them.
     pub(crate) fn edited(original: &Bytes, edits: &Edits) -> Self {
-        Self {
-            slices: Default::default(),
-            more: edits.slices(original).collect(),
-        }
+        Self(Slices::Edited(edits.slices(original).collect()))
     }
 
     pub(super) fn take_next(&mut self) -> Option<Bytes> {
-        self.slices
+        let slices = match &mut self.0 {
+            Slices::Whole(only) => slice::from_mut(only),
+            Slices::Spliced(slices) => slices,
+            Slices::Edited(slices) => return slices.pop_front(),
+        };
+        slices
             .iter_mut()
             .find(|slice| !slice.is_empty())
             .map(std::mem::take)
-            .or_else(|| self.more.pop_front())
+    }
+}
+
+impl Default for Slices {
+    fn default() -> Self {
+        Self::Whole(Bytes::new())
     }
 }
 
 impl From<Bytes> for Segments {
     fn from(bytes: Bytes) -> Self {
-        Self {
-            slices: [bytes, Bytes::new(), Bytes::new()],
-            more: VecDeque::new(),
-        }
+        Self(Slices::Whole(bytes))
     }
 }
 

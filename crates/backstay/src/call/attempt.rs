@@ -1,12 +1,12 @@
 //! What the record knows of the attempt under way.
 
-use super::{Call, State, face::Moment};
+use super::{Call, State, face::Moment, instant::nanos};
 use crate::{
     observe::Signals,
     trail::{Attempt, Note, Outcome},
 };
 use backstay_dialect::Failure;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 use tokio::time::Instant;
 
 /// What one layer does for an attempt so that the next layer out need not.
@@ -54,7 +54,7 @@ impl Call {
     /// Opens an attempt: its times, signals and claims are fresh, its number is the next.
     pub(crate) fn begin_attempt(
         &self,
-        mut attempt: Attempt,
+        (target, model): (Arc<str>, Option<Arc<str>>),
         now: Instant,
         limit: Option<Instant>,
         state: impl FnOnce(&mut State),
@@ -63,14 +63,16 @@ impl Call {
         record.signals.clear();
         record.claims.store(0, Relaxed);
         record.attempt_limit.set(record.started, limit);
-        attempt.number = record.attempts.fetch_add(1, Relaxed) + 1;
         let mut locked = record.state.lock();
+        // Nobody else counts: not without the lock.
+        let number = record.attempts.load(Relaxed) + 1;
+        record.attempts.store(number, Relaxed);
         if let Some(last) = locked.trail.last_mut() {
             record.face.write_to(last, record.started);
             locked.in_band = None;
         }
         record.face.restart(record.started, now);
-        locked.trail.push(attempt);
+        locked.trail.begin(number, target, model);
         state(&mut locked);
         if locked.target_timeouts.is_some() {
             record.claims.store(Claim::TargetClocks as u8, Relaxed);
@@ -110,7 +112,7 @@ impl Call {
     }
 
     pub(crate) fn head_came(&self, at: Instant, status: http::StatusCode) {
-        self.0.face.head_came(self.0.started, at, status);
+        self.0.face.head_came(nanos(self.0.started, at), status);
     }
 
     /// When the response head of the attempt under way came.
@@ -123,7 +125,15 @@ impl Call {
     }
 
     pub(crate) fn mark(&self, moment: Moment, at: Instant) {
-        self.0.face.mark(moment, self.0.started, at);
+        self.0.face.mark(moment, nanos(self.0.started, at));
+    }
+
+    /// The answer was let through with its end: all three moments are one.
+    pub(crate) fn mark_whole(&self, at: Instant) {
+        let nanos = nanos(self.0.started, at);
+        self.0.face.mark(Moment::Commit, nanos);
+        self.0.face.mark(Moment::Complete, nanos);
+        self.0.ended.lower_to(nanos);
     }
 
     /// The latest moment of the attempt under way before its commit.

@@ -59,16 +59,17 @@ impl Face {
         self.status.store(0, Relaxed);
     }
 
-    pub(super) fn mark(&self, moment: Moment, base: Instant, at: Instant) {
+    /// At so many nanoseconds after the call's start; the earliest stands.
+    pub(super) fn mark(&self, moment: Moment, nanos: u64) {
         match moment {
-            Moment::FirstToken => self.first_token.lower(base, at),
-            Moment::Commit => self.committed.lower(base, at),
-            Moment::Complete => self.completed.lower(base, at),
+            Moment::FirstToken => self.first_token.lower_alone_to(nanos),
+            Moment::Commit => self.committed.lower_alone_to(nanos),
+            Moment::Complete => self.completed.lower_alone_to(nanos),
         }
     }
 
-    pub(super) fn head_came(&self, base: Instant, at: Instant, status: StatusCode) {
-        self.headers.lower(base, at);
+    pub(super) fn head_came(&self, nanos: u64, status: StatusCode) {
+        self.headers.lower_alone_to(nanos);
         self.status.store(status.as_u16(), Relaxed);
     }
 

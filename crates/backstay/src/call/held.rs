@@ -73,9 +73,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         if self.outermost {
             self.call.set_over(Over::Ended);
-            if self.call.ended().is_none() {
-                self.call.end(Instant::now());
-            }
+            self.call.end_now();
         }
     }
 }

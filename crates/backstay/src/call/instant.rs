@@ -23,6 +23,10 @@ impl AtomicInstant {
         }
     }
 
+    pub(crate) fn is_never(&self) -> bool {
+        self.0.load(Relaxed) == NEVER
+    }
+
     pub(crate) fn set(&self, base: Instant, at: Option<Instant>) {
         self.0
             .store(at.map_or(NEVER, |at| nanos(base, at)), Relaxed);
@@ -30,12 +34,23 @@ impl AtomicInstant {
 
     /// Keeps the earlier of what is there and `at`.
     pub(crate) fn lower(&self, base: Instant, at: Instant) {
-        self.0.fetch_min(nanos(base, at), Relaxed);
+        self.lower_to(nanos(base, at));
+    }
+
+    pub(super) fn lower_to(&self, nanos: u64) {
+        self.0.fetch_min(nanos, Relaxed);
+    }
+
+    /// The same where one task at a time writes: an operation that locks the word costs twenty of these.
+    pub(super) fn lower_alone_to(&self, nanos: u64) {
+        if nanos < self.0.load(Relaxed) {
+            self.0.store(nanos, Relaxed);
+        }
     }
 }
 
 /// Half a millennium fits; what does not fit is never.
-fn nanos(base: Instant, at: Instant) -> u64 {
+pub(super) fn nanos(base: Instant, at: Instant) -> u64 {
     u64::try_from(at.saturating_duration_since(base).as_nanos()).unwrap_or(NEVER)
 }
 

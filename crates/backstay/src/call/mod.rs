@@ -38,10 +38,11 @@ use crate::{
     cancel::{Counts, Standby},
     deadline::Deadline,
     observe::SharedSignals,
+    spoken::Spoken,
     timeout::Timeouts,
     trail::{Trail, TrailState},
 };
-use backstay_dialect::{Dialect, Failure};
+use backstay_dialect::Failure;
 use parking_lot::Mutex;
 use std::{
     fmt,
@@ -85,7 +86,7 @@ pub(crate) struct State {
     pub(crate) trail: TrailState,
     pub(crate) labels: Labels,
     /// The dialect of the call, once a layer has named it.
-    pub(crate) dialect: Option<Arc<dyn Dialect>>,
+    pub(crate) dialect: Option<Spoken>,
     /// The clocks that the target of the attempt under way overrides.
     pub(crate) target_timeouts: Option<Arc<Timeouts>>,
     /// The in-band error that the observer of the attempt's body saw.
@@ -251,6 +252,13 @@ impl Call {
     /// Writes how long the call took; the first time stands.
     pub(crate) fn end(&self, now: Instant) {
         self.0.ended.lower(self.0.started, now);
+    }
+
+    /// The call has ended by now: the clock is read only where nobody has written when.
+    pub(crate) fn end_now(&self) {
+        if self.0.ended.is_never() {
+            self.end(Instant::now());
+        }
     }
 
     pub(crate) fn ended(&self) -> Option<Duration> {

@@ -42,20 +42,17 @@ pin_project! {
 // === impl CancelBody ===
 
 impl<B: Body> CancelBody<B> {
-    pub(super) fn new(inner: B, guard: Option<Guard>, tokens: Tokens) -> Self {
-        let mut body = Self {
+    pub(super) fn new(inner: B, mut guard: Option<Guard>, tokens: Tokens) -> Self {
+        // A consumer may never poll a body that has nothing in it.
+        if inner.is_end_stream() {
+            complete(&mut guard);
+        }
+        Self {
             inner: Some(inner),
             guard,
             tokens,
             frames: 0,
-        };
-        // A consumer may never poll a body that has nothing in it.
-        if body.inner.as_ref().is_some_and(Body::is_end_stream)
-            && let Some(guard) = body.guard.take()
-        {
-            guard.complete();
         }
-        body
     }
 }
 

@@ -71,28 +71,28 @@ where
             // A token that has fired already lets nothing be sent.
             late = this.tokens.have_fired();
         }
-        if !late && let Poll::Ready(result) = inner.poll(cx) {
-            this.inner.set(None);
-            let guard = this.guard.take();
-            return Poll::Ready(match result {
-                Ok(mut response) => {
+        if !late {
+            match inner.poll(cx) {
+                Poll::Ready(Ok(response)) => {
+                    this.inner.set(None);
+                    let (mut parts, body) = response.into_parts();
+                    let guard = this.guard.take();
                     if let Some(call) = guard.as_ref().and_then(Guard::call) {
-                        call.leave_trail(response.extensions_mut());
+                        call.leave_trail(&mut parts.extensions);
                     }
-                    let tokens = std::mem::take(this.tokens);
-                    Ok(response.map(|body| CancelBody::new(body, guard, tokens)))
+                    let body = CancelBody::new(body, guard, std::mem::take(this.tokens));
+                    return Poll::Ready(Ok(Response::from_parts(parts, body)));
                 }
-                Err(error) => {
+                Poll::Ready(Err(error)) => {
+                    this.inner.set(None);
                     let error = error.into();
-                    if let Some(guard) = guard {
+                    if let Some(guard) = this.guard.take() {
                         guard.failed(&*error);
                     }
-                    Err(error)
+                    return Poll::Ready(Err(error));
                 }
-            });
-        }
-        if !late {
-            ready!(this.tokens.poll(cx));
+                Poll::Pending => ready!(this.tokens.poll(cx)),
+            }
         }
         let guard = this.guard.take();
         let error = guard.as_ref().and_then(Guard::token_fired);

@@ -207,7 +207,7 @@ impl End {
     fn run<C: AsRef<Call>>(&self, held: C, why: Why, watchers: &[Arc<Counts>]) {
         let call = held.as_ref();
         if self.whole {
-            call.end(Instant::now());
+            call.end_now();
         }
         if self.shared.is_silent(why) {
             self.shared.call_ended_silently();

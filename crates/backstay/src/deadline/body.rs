@@ -66,7 +66,7 @@ impl<B> DeadlineBody<B> {
                 // Nothing follows: the upstream and the call are let go.
                 this.inner.set(None);
                 if let Some(call) = this.call.take() {
-                    call.end(Instant::now());
+                    call.end_now();
                 }
                 false
             }

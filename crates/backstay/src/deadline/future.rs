@@ -79,17 +79,22 @@ where
                 return Poll::Ready(Err(error));
             }
         }
-        if let Poll::Ready(result) = this.inner.as_mut().poll(cx) {
-            let call = this.call.take();
-            let mut response = result.map_err(Into::into)?;
-            if let Some(call) = &call {
-                call.leave_trail(response.extensions_mut());
+        match this.inner.as_mut().poll(cx) {
+            Poll::Ready(Ok(response)) => {
+                let (mut parts, body) = response.into_parts();
+                let call = this.call.take();
+                if let Some(call) = &call {
+                    call.leave_trail(&mut parts.extensions);
+                }
+                let alarm = std::mem::take(this.alarm);
+                let body = DeadlineBody::new(body, call, *this.deadline, alarm);
+                return Poll::Ready(Ok(Response::from_parts(parts, body)));
             }
-            let alarm = std::mem::take(this.alarm);
-            let deadline = *this.deadline;
-            return Poll::Ready(Ok(
-                response.map(|body| DeadlineBody::new(body, call, deadline, alarm))
-            ));
+            Poll::Ready(Err(error)) => {
+                *this.call = None;
+                return Poll::Ready(Err(error.into()));
+            }
+            Poll::Pending => {}
         }
         ready!(this.alarm.poll(cx, this.deadline.instant()));
         let error = expire(&mut this.inner, call, *this.deadline);

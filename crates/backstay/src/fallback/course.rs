@@ -8,21 +8,21 @@ use super::{
     route::Route,
 };
 use crate::{
-    body::ReplayableBody,
+    body::{ReplayableBody, Segments},
     call::{Call, Over, Phase},
     error::{Error, ErrorKind, RequestProblem},
-    trail::{Attempt, Note, Outcome, Reason},
+    trail::{Note, Outcome, Reason},
     transport::{Delivery, FreshConnection},
 };
 use backstay_dialect::{Dialect, Plain};
-use http::{HeaderMap, Request, request::Parts};
+use http::{HeaderMap, Request};
 use std::{error::Error as StdError, sync::Arc};
 use tokio::time::{Duration, Instant};
 
 /// The place of a call in its plan.
-pub(super) struct Course<B> {
+pub(super) struct Course {
     pub(super) plan: Arc<Plan>,
-    pub(super) original: Option<Original<B>>,
+    pub(super) original: Option<Original>,
     pub(super) untried: Untried,
     /// Where the course stands. Meaningless before the first attempt.
     pub(super) target: usize,
@@ -40,7 +40,7 @@ pub(super) struct Course<B> {
 
 // === impl Course ===
 
-impl<B: ReplayableBody> Course<B> {
+impl Course {
     pub(super) fn new(plan: Arc<Plan>) -> Self {
         Self {
             plan,
@@ -95,9 +95,18 @@ impl<B: ReplayableBody> Course<B> {
         replayable && (self.retries < self.route().retries || self.untried.count() > 0)
     }
 
-    /// The request has been read: which targets there are for it.
-    pub(super) fn start(&mut self, original: Original<B>) {
+    /// Reads the request, and finds out which targets there are for it. `whole` is its body, where that is in
+    /// memory.
+    pub(super) fn start<B>(
+        &mut self,
+        call: &Call,
+        request: &Request<B>,
+        whole: Option<Segments>,
+    ) -> Result<(), Error> {
         let plan = &self.plan;
+        let original = Original::new(plan, request, whole);
+        let original = self.original.insert(original);
+        original.read(plan, call, request.uri())?;
         let pinned = match (&plan.pins, original.conversation) {
             (Some(pins), Some(conversation)) => pins.target(conversation).and_then(|target| {
                 let mut routes = plan.routes.iter();
@@ -111,34 +120,35 @@ impl<B: ReplayableBody> Course<B> {
             |route| original.fits(route),
             pinned,
         );
-        self.original = Some(original);
+        Ok(())
     }
 
-    /// Opens the next attempt and makes the request for it. The first one is given the caller's own head.
+    /// Opens the next attempt and makes the request for it, in its place. The first one is given the caller's
+    /// own, which stands there.
     ///
     /// `None` when too little time is left for any attempt, or no target is left that the request can be
     /// made into one for. An error when nothing has been sent and nothing can be.
-    pub(super) fn begin(
+    pub(super) fn begin<B: ReplayableBody>(
         &mut self,
         call: &Call,
-        mut head: Option<Parts>,
+        place: &mut Option<Request<B>>,
         now: Instant,
-    ) -> Option<Result<Request<B>, Error>> {
-        let plan = self.plan.clone();
+    ) -> Option<Result<(), Error>> {
         let left = call.deadline().time_left(now);
-        if left.is_zero() || left < plan.min_attempt {
+        if left.is_zero() || left < self.plan.min_attempt {
             if !self.moving {
                 pass_over(call, self.route(), now, Reason::TooLittleTime);
             }
             self.untried
-                .give_up(&plan, call, now, Reason::TooLittleTime);
+                .give_up(&self.plan, call, now, Reason::TooLittleTime);
             return None;
         }
         let mut fault = None;
         loop {
-            if !self.stay(&plan, call, now) {
-                let Some((target, trial)) = self.untried.next(&plan, call, now) else {
-                    self.untried.give_up(&plan, call, now, Reason::Unsuitable);
+            if !self.stay(call, now) {
+                let Some((target, trial)) = self.untried.next(&self.plan, call, now) else {
+                    self.untried
+                        .give_up(&self.plan, call, now, Reason::Unsuitable);
                     return fault.map(Err);
                 };
                 self.target = target;
@@ -147,13 +157,13 @@ impl<B: ReplayableBody> Course<B> {
                 self.cooled_here = false;
             }
             self.moving = true;
-            let route = &plan.routes[self.target];
+            let route = &self.plan.routes[self.target];
             let original = self.original.as_mut()?;
-            match original.attempt(&plan, route, call, head.take()) {
-                Ok(request) => {
+            match original.attempt(&self.plan, route, call, place) {
+                Ok(()) => {
                     self.moving = false;
                     self.open(call, now);
-                    return Some(Ok(request));
+                    return Some(Ok(()));
                 }
                 // The caller's own choice was asked; what is wrong with a fallback ends nothing. Nor does a
                 // signature that cannot be made just now, as long as there is another target.
@@ -174,10 +184,11 @@ impl<B: ReplayableBody> Course<B> {
 
     /// Whether the next attempt is at the target where the course stands: a retry. Of one that cools down
     /// there is one attempt at a time, as long as there is another target.
-    fn stay(&mut self, plan: &Plan, call: &Call, now: Instant) -> bool {
+    fn stay(&mut self, call: &Call, now: Instant) -> bool {
         if self.moving {
             return false;
         }
+        let plan = &*self.plan;
         let route = &plan.routes[self.target];
         match Trial::admit_again(route.record.as_ref(), plan.cool_down_rules) {
             Admission::Open(trial) => self.trial = trial,
@@ -199,13 +210,12 @@ impl<B: ReplayableBody> Course<B> {
             return;
         };
         let model = route.model.as_ref().map(|model| model.name.clone());
-        let attempt = Attempt::new(route.name.clone(), model);
         let limit = limit(plan, self.untried.count(), call, now);
         let patched = route.patch.as_ref().and_then(|patch| patch.stream());
         if let Some(stream) = patched.or(original.stream()) {
             call.set_stream(stream);
         }
-        call.begin_attempt(attempt, now, limit, |state| {
+        call.begin_attempt((route.name.clone(), model), now, limit, |state| {
             state.target_timeouts.clone_from(&route.timeouts);
             state.dialect = Some(original.dialect().clone());
         });
@@ -253,15 +263,16 @@ impl<B: ReplayableBody> Course<B> {
 
     /// The attempt under way once more, over a new connection, when the one that it had been given was lost
     /// before any byte of a response. `None` when it must not be sent again.
-    pub(super) fn resend(
+    pub(super) fn resend<B: ReplayableBody>(
         &mut self,
         call: &Call,
         error: &(dyn StdError + 'static),
-    ) -> Option<Result<Request<B>, Error>> {
+        place: &mut Option<Request<B>>,
+    ) -> Option<Result<(), Error>> {
         if Delivery::of(error) != Delivery::maybe_sent(true) {
             return None;
         }
-        let plan = self.plan.clone();
+        let plan = &*self.plan;
         let original = self.original.as_mut()?;
         if !(original.is_replayable() && plan.retry_uncertain && original.is_idempotent()) {
             return None;
@@ -272,11 +283,11 @@ impl<B: ReplayableBody> Course<B> {
         });
         call.release_claims();
         call.set_phase(Phase::Readiness);
-        let request = original.attempt(&plan, &plan.routes[self.target], call, None);
-        Some(request.map(|mut request| {
+        let made = original.attempt(plan, &plan.routes[self.target], call, place);
+        if let Some(request) = place {
             request.extensions_mut().insert(FreshConnection);
-            request
-        }))
+        }
+        Some(made)
     }
 
     /// The call was dropped: the trail says what was under way and what was not tried.
@@ -293,8 +304,7 @@ impl<B: ReplayableBody> Course<B> {
                 attempt.uncertain = sent;
             }
         });
-        let plan = self.plan.clone();
-        self.untried.give_up(&plan, call, now, reason);
+        self.untried.give_up(&self.plan, call, now, reason);
     }
 }
 

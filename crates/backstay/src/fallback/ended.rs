@@ -15,7 +15,6 @@ use crate::{
     body::ReplayableBody,
     call::{Call, Held, Phase},
     error::{BoxError, Error, ErrorKind, Upstream},
-    observe::Signals,
     trail::Outcome,
 };
 use backstay_dialect::{Answer, Failure, FailureClass};
@@ -35,6 +34,10 @@ pub(super) enum LastWord<R> {
 // === impl LastWord ===
 
 impl<R> LastWord<R> {
+    pub(super) fn error(error: impl Into<BoxError>) -> Box<Self> {
+        Box::new(Self::Error(error.into()))
+    }
+
     pub(super) fn speak(self, held: Option<Held>) -> Output<R> {
         match self {
             Self::Answer(mut parts, read, rest) => {
@@ -63,11 +66,9 @@ where
     R::Error: Into<BoxError>,
 {
     /// A hold has come to its end.
-    pub(super) fn held(&mut self, call: &Call, mut hold: Hold<R>, end: HoldEnd) -> Step<B, R> {
+    pub(super) fn held(&mut self, call: &Call, mut hold: Box<Hold<R>>, end: HoldEnd) -> Step<R> {
         let kind = match &end {
-            HoldEnd::Committed { ended }
-                if hold.minds_refusals && call.signals().has(Signals::REFUSED) =>
-            {
+            HoldEnd::Committed { ended } if hold.is_refusal(call) => {
                 return self.refused(call, hold, *ended);
             }
             HoldEnd::Committed { ended } => return Step::Commit(hold, *ended),
@@ -97,7 +98,7 @@ where
     }
 
     /// The provider withheld the answer. That is final, unless the policy says otherwise and something follows.
-    fn refused(&mut self, call: &Call, mut hold: Hold<R>, ended: bool) -> Step<B, R> {
+    fn refused(&mut self, call: &Call, mut hold: Box<Hold<R>>, ended: bool) -> Step<R> {
         let now = Instant::now();
         let failing = Failing::refused();
         let decision = self.course.decide(call, &failing, now);
@@ -108,7 +109,7 @@ where
         let first = self.course.has_the_last_word();
         // All of it may be here: then it is the answer when the others fail.
         let word = if ended {
-            let Hold { parts, frames, .. } = hold;
+            let Hold { parts, frames, .. } = *hold;
             LastWord::Answer(parts, frames.to_bytes(), None)
         } else {
             drop(hold);
@@ -119,7 +120,7 @@ where
     }
 
     /// An answer says that it failed, and has been read as far as it takes to know why.
-    pub(super) fn answer_failed(&mut self, call: &Call, answer: FailedAnswer<R>) -> Step<B, R> {
+    pub(super) fn answer_failed(&mut self, call: &Call, answer: FailedAnswer<R>) -> Step<R> {
         let status = answer.parts.status;
         let failure = self.classify(status, &answer.parts.headers, answer.legible());
         let cause = Cause::Status {
@@ -135,7 +136,7 @@ where
         match self.course.failed(call, &failing, now) {
             Verdict::Over if first => {
                 let (parts, read, rest) = answer.into_parts();
-                Step::Word(LastWord::Answer(parts, read, rest))
+                Step::Word(Box::new(LastWord::Answer(parts, read, rest)))
             }
             // Before any wait, so that the connection is not held while nothing is done with it.
             verdict => {
@@ -160,7 +161,7 @@ where
         })
     }
 
-    pub(super) fn unready(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
+    pub(super) fn unready(&mut self, call: &Call, error: BoxError) -> Step<R> {
         let now = Instant::now();
         let first = self.course.has_the_last_word();
         let verdict = self.course.failed(call, &Failing::unready(&*error), now);
@@ -170,21 +171,21 @@ where
 
     /// No byte of a response came. Once for each attempt, a request that met a dying connection is sent
     /// again at once.
-    pub(super) fn send_failed(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
+    pub(super) fn send_failed(&mut self, call: &Call, error: BoxError) -> Step<R> {
         if !self.resent {
-            match self.course.resend(call, &*error) {
-                Some(Ok(request)) => {
+            match self.course.resend(call, &*error, &mut self.request) {
+                Some(Ok(())) => {
                     self.resent = true;
-                    return Step::Send(request);
+                    return Step::Send;
                 }
-                Some(Err(error)) => return Step::Word(LastWord::Error(error.into())),
+                Some(Err(error)) => return Step::Word(LastWord::error(error)),
                 None => {}
             }
         }
         self.attempt_failed(call, error)
     }
 
-    pub(super) fn attempt_failed(&mut self, call: &Call, error: BoxError) -> Step<B, R> {
+    pub(super) fn attempt_failed(&mut self, call: &Call, error: BoxError) -> Step<R> {
         let now = Instant::now();
         let known = Error::find(&*error);
         let failure;
@@ -210,7 +211,7 @@ where
         let Some(failing) = failing else {
             let at = call.since_start(now);
             call.with_attempt(|attempt| attempt.end(Outcome::Cancelled, at));
-            return Step::Word(LastWord::Error(error));
+            return Step::Word(LastWord::error(error));
         };
         let first = self.course.has_the_last_word();
         let verdict = self.course.failed(call, &failing, now);
@@ -225,7 +226,9 @@ where
         first: bool,
         word: LastWord<R>,
         now: Instant,
-    ) -> Step<B, R> {
+    ) -> Step<R> {
+        // It may not have been sent.
+        self.request = None;
         if first || self.first_word.is_none() {
             self.first_word = Some(Box::new(word));
         }
@@ -242,11 +245,9 @@ where
         }
     }
 
-    pub(super) fn last_word(&mut self, call: &Call, now: Instant) -> Step<B, R> {
-        Step::Word(match self.first_word.take() {
-            Some(word) => *word,
-            None => LastWord::Error(Error::deadline(call, call.deadline(), now).into()),
-        })
+    pub(super) fn last_word(&mut self, call: &Call, now: Instant) -> Step<R> {
+        let too_late = || LastWord::error(Error::deadline(call, call.deadline(), now));
+        Step::Word(self.first_word.take().unwrap_or_else(too_late))
     }
 }
 

@@ -2,9 +2,7 @@
 
 use super::{
     Commit, FallbackBody,
-    cool_down::Trial,
     course::Course,
-    hold::Hold,
     plan::Plan,
     stage::{Rest, Stage, Step},
 };
@@ -69,7 +67,7 @@ where
     B: ReplayableBody,
 {
     pub(super) fn new(service: S, plan: Arc<Plan>, request: Request<B>, call: Held) -> Self {
-        Self {
+        let mut future = Self {
             calling: None,
             call: Some(call),
             rest: Rest {
@@ -79,9 +77,13 @@ where
                 commit: request.extensions().get::<Commit>().copied(),
                 resent: false,
                 first_word: None,
-                stage: Stage::Start(Some(request)),
+                stage: Stage::Start,
+                request: None,
             },
-        }
+        };
+        // Last, and where it will stand: else all of it is moved with every part that is put together.
+        future.rest.request = Some(request);
+        future
     }
 }
 
@@ -120,7 +122,12 @@ where
                     // Before anything else is done: its drop lets go of the connection.
                     this.calling.set(None);
                     match polled {
-                        Poll::Ready(Ok(response)) => rest.head_came(cx, call, response),
+                        Poll::Ready(Ok(response)) => {
+                            match rest.head_came(cx, this.call, response) {
+                                Ok(response) => return Poll::Ready(Ok(response)),
+                                Err(step) => step,
+                            }
+                        }
                         Poll::Ready(Err(error)) => rest.send_failed(call, error.into()),
                         Poll::Pending => match limit {
                             Some(error) => rest.attempt_failed(call, error.into()),
@@ -130,17 +137,23 @@ where
                 }
                 _ => ready!(rest.poll_waiting(cx, call)),
             };
+            let Some(call) = this.call.as_ref() else {
+                return Poll::Pending;
+            };
             // The service is ready as a rule: then the request goes from hand to hand.
-            while let Step::Send(request) = step {
+            while let Step::Send = step {
                 step = match rest.service.poll_ready(cx) {
                     Poll::Ready(Ok(())) => {
+                        let Some(request) = rest.request.take() else {
+                            return Poll::Pending;
+                        };
                         call.set_phase(Phase::Headers);
                         this.calling.set(Some(rest.service.call(request)));
                         Step::Go(Stage::Calling)
                     }
                     Poll::Ready(Err(error)) => rest.unready(call, error.into()),
                     Poll::Pending => {
-                        rest.stage = Stage::Readying(Some(request));
+                        rest.stage = Stage::Readying;
                         match rest.poll_limit(cx, call) {
                             Some(error) => rest.attempt_failed(call, error.into()),
                             None => return Poll::Pending,
@@ -151,51 +164,17 @@ where
             match step {
                 Step::Go(stage) => rest.stage = stage,
                 Step::Commit(hold, ended) => {
-                    let trial = rest.commit(call, &hold, ended);
-                    let held = this.call.take();
-                    return Poll::Ready(Ok(let_through(hold, ended, held, trial)));
+                    return Poll::Ready(Ok(rest.let_through(this.call, *hold, ended)));
                 }
                 Step::Word(word) => {
                     call.end(Instant::now());
                     let held = this.call.take();
                     return Poll::Ready(word.speak(held));
                 }
-                Step::Send(_) => {}
+                Step::Send => {}
             }
         }
     }
-}
-
-fn let_through<R>(
-    hold: Hold<R>,
-    ended: bool,
-    held: Option<Held>,
-    trial: Trial,
-) -> Response<FallbackBody<R>>
-where
-    R: Body<Data = Bytes> + Unpin + Send + 'static,
-{
-    let Hold {
-        mut parts,
-        body,
-        mut observer,
-        content,
-        frames,
-        ..
-    } = hold;
-    if let Some(held) = &held {
-        held.leave_trail(&mut parts.extensions);
-    }
-    let body = match held {
-        Some(held) if !ended => FallbackBody::live(frames, body, observer, content, held, trial),
-        held => {
-            if let (Some(observer), Some(held)) = (&mut observer, &held) {
-                observer.settle(held);
-            }
-            FallbackBody::whole(frames)
-        }
-    };
-    Response::from_parts(parts, body)
 }
 
 impl<S, B, R> fmt::Debug for FallbackFuture<S, B, R>

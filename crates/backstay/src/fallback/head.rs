@@ -7,8 +7,7 @@ use super::{
 use crate::{call::Call, error::RequestProblem};
 use backstay_dialect::Dialect;
 use http::{
-    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header,
-    request::Parts,
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use std::{borrow::Cow, ops::Range};
@@ -57,27 +56,27 @@ const PORTABLE_PARAMETERS: [&str; 1] = ["alt"];
 // === impl Saved ===
 
 impl Saved {
-    pub(super) fn of(parts: &Parts) -> Self {
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
         // Exactly: the iterator's own guess is a larger one.
-        let mut headers = Vec::with_capacity(parts.headers.len());
+        let mut headers = Vec::with_capacity(request.headers().len());
         headers.extend(
-            parts
-                .headers
+            request
+                .headers()
                 .iter()
                 .map(|(name, value)| (name.clone(), value.clone())),
         );
         Self {
-            method: parts.method.clone(),
-            uri: parts.uri.clone(),
-            version: parts.version,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
             headers,
-            extensions: (parts.extensions.len() > 1).then(|| parts.extensions.clone()),
+            extensions: (request.extensions().len() > 1).then(|| request.extensions().clone()),
         }
     }
 
-    /// The head as the caller made it. What an attempt put into its extensions is not in there.
-    pub(super) fn restore(&self, call: &Call) -> Parts {
-        let mut request = http::Request::new(());
+    /// A request with the head that the caller made. What an attempt put into its extensions is not in there.
+    pub(super) fn restore<B>(&self, call: &Call, body: B) -> Request<B> {
+        let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.version_mut() = self.version;
@@ -92,7 +91,7 @@ impl Saved {
                 request.extensions_mut().insert(call.clone());
             }
         }
-        request.into_parts().0
+        request
     }
 }
 
@@ -115,41 +114,42 @@ impl<'a> Change<'a> {
         }
     }
 
-    pub(super) fn apply(&self, parts: &mut Parts) -> Result<(), RequestProblem> {
-        let moved = self.moves(&parts.uri)?;
+    pub(super) fn apply<B>(&self, request: &mut Request<B>) -> Result<(), RequestProblem> {
+        let moved = self.moves(request.uri())?;
         let crossing = moved || self.route.own_credentials;
         let redirected = crossing
             || self.route.path.is_some()
             || self.route.query.is_some()
             || self.place.is_some();
         if redirected {
-            parts.uri = self.uri(std::mem::take(&mut parts.uri), moved)?;
+            *request.uri_mut() = self.uri(std::mem::take(request.uri_mut()), moved)?;
         }
+        let headers = request.headers_mut();
         if crossing {
-            parts.headers = self.portable(&parts.headers);
+            *headers = self.portable(headers);
         } else if redirected || self.rewritten.is_some() {
-            drop_bound_to_the_request(&mut parts.headers, self.rewritten.is_some());
+            drop_bound_to_the_request(headers, self.rewritten.is_some());
         }
         // A client writes both of its own accord. The caller's are kept only as far as they are true of what is
         // sent now.
-        if !parts.headers.is_empty() {
-            if parts.headers.contains_key(header::TRANSFER_ENCODING) {
-                parts.headers.remove(header::TRANSFER_ENCODING);
+        if !headers.is_empty() {
+            if headers.contains_key(header::TRANSFER_ENCODING) {
+                headers.remove(header::TRANSFER_ENCODING);
             }
             if let Some(length) = self.rewritten
-                && parts.headers.contains_key(header::CONTENT_LENGTH)
+                && headers.contains_key(header::CONTENT_LENGTH)
             {
-                parts.headers.insert(header::CONTENT_LENGTH, length.into());
+                headers.insert(header::CONTENT_LENGTH, length.into());
             }
         }
         if self.dialect.carries_model() {
-            parts.headers.insert(
+            headers.insert(
                 header::ACCEPT_ENCODING,
                 HeaderValue::from_static("identity"),
             );
         }
         for (name, value) in &self.route.headers {
-            parts.headers.insert(name.clone(), value.clone());
+            headers.insert(name.clone(), value.clone());
         }
         Ok(())
     }
@@ -167,8 +167,9 @@ impl<'a> Change<'a> {
         }
         let same = uri.scheme() == Some(scheme)
             && uri.authority().is_some_and(|named| {
-                named.host().eq_ignore_ascii_case(authority.host())
-                    && port(scheme, named) == port(scheme, authority)
+                named == authority
+                    || named.host().eq_ignore_ascii_case(authority.host())
+                        && port(scheme, named) == port(scheme, authority)
             });
         Ok(!same)
     }
@@ -185,22 +186,41 @@ impl<'a> Change<'a> {
             // The caller's user and password are credentials of the caller's.
             parts.authority = Some(host.parse().map_err(|_| RequestProblem::Uri)?);
         }
-        let old = parts.path_and_query.as_ref();
-        let path = self.path(old.map_or("/", PathAndQuery::path));
+        let crossing = moved || self.route.own_credentials;
+        let place = self.path_and_query(parts.path_and_query.take(), crossing)?;
+        parts.path_and_query = Some(place);
+        Uri::from_parts(parts).map_err(|_| RequestProblem::Uri)
+    }
+
+    fn path_and_query(
+        &self,
+        old: Option<PathAndQuery>,
+        crossing: bool,
+    ) -> Result<PathAndQuery, RequestProblem> {
+        let old_query = old.as_ref().and_then(PathAndQuery::query);
         let query = match &self.route.query {
             Some(query) => Some(self.filled(query)),
-            None => {
-                let query = old.and_then(PathAndQuery::query);
-                let crossing = moved || self.route.own_credentials;
-                query.and_then(|query| self.portable_query(query, crossing))
-            }
+            None => old_query.and_then(|query| self.portable_query(query, crossing)),
         };
+        if let Some(settled) = &self.route.path_and_query
+            && (self.route.query.is_some() || query.is_none())
+        {
+            return Ok(settled.clone());
+        }
+        let path = self.path(old.as_ref().map_or("/", PathAndQuery::path));
+        // Most often nothing is another.
+        if let Some(old) = &old
+            && query.as_deref() == old_query
+            && old.as_str().starts_with('/')
+            && *path == *old.path()
+        {
+            return Ok(old.clone());
+        }
         let path_and_query = match query {
             Some(query) => format!("{path}?{query}").parse(),
             None => path.parse(),
         };
-        parts.path_and_query = Some(path_and_query.map_err(|_| RequestProblem::Uri)?);
-        Uri::from_parts(parts).map_err(|_| RequestProblem::Uri)
+        path_and_query.map_err(|_| RequestProblem::Uri)
     }
 
     fn path<'p>(&'p self, old: &'p str) -> Cow<'p, str> {
@@ -248,25 +268,18 @@ impl<'a> Change<'a> {
         (!kept.is_empty()).then(|| Cow::Owned(kept.join("&")))
     }
 
-    fn is_credential(&self, name: &HeaderName) -> bool {
-        is_credential(name) || self.dialect.credential_headers().contains(name)
-    }
-
     /// Only what is on the allow-list.
     fn portable(&self, headers: &HeaderMap) -> HeaderMap {
         let mut portable = HeaderMap::with_capacity(headers.len());
-        let named = self
-            .plan
-            .portable_headers
-            .iter()
-            .chain(self.dialect.portable_headers())
-            .chain(&PORTABLE);
-        for name in named {
+        let of_dialect = self.dialect.portable_headers();
+        let secret = self.dialect.credential_headers();
+        for (name, value) in headers {
+            let named = PORTABLE.contains(name)
+                || of_dialect.contains(name)
+                || self.plan.portable_headers.contains(name);
             // A dialect of the user's may list anything.
-            if !portable.contains_key(name) && !self.is_credential(name) {
-                for value in headers.get_all(name) {
-                    portable.append(name.clone(), value.clone());
-                }
+            if named && !secret.contains(name) && !is_credential(name) {
+                portable.append(name.clone(), value.clone());
             }
         }
         portable
@@ -276,33 +289,9 @@ impl<'a> Change<'a> {
 /// Headers that are true of the caller's own request only: of the connection it came on, of the host it
 /// named, and of the bytes that it had.
 fn drop_bound_to_the_request(headers: &mut HeaderMap, other_bytes: bool) {
-    const OF_THE_CONNECTION: [&str; 11] = [
-        "host",
-        // They sign the path and the authority too (RFC 9421, section 2.2).
-        "signature",
-        "signature-input",
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "upgrade",
-        "expect",
-    ];
-    const OF_THE_BYTES: [&str; 7] = [
-        "digest",
-        "content-digest",
-        "repr-digest",
-        "content-md5",
-        "x-amz-content-sha256",
-        "x-amz-checksum-sha256",
-        "x-amz-checksum-crc32",
-    ];
     // One walk, and no look-up for what is not there.
     let bound = |name: &HeaderName| {
-        OF_THE_CONNECTION.contains(&name.as_str())
-            || other_bytes && OF_THE_BYTES.contains(&name.as_str())
+        is_of_the_connection(name.as_str()) || other_bytes && is_of_the_bytes(name.as_str())
     };
     if !headers.keys().any(bound) {
         return;
@@ -319,6 +308,37 @@ fn drop_bound_to_the_request(headers: &mut HeaderMap, other_bytes: bool) {
     for name in doomed.into_iter().chain(named) {
         headers.remove(name);
     }
+}
+
+fn is_of_the_connection(name: &str) -> bool {
+    matches!(
+        name,
+        "host"
+            // They sign the path and the authority too (RFC 9421, section 2.2).
+            | "signature"
+            | "signature-input"
+            | "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "upgrade"
+            | "expect"
+    )
+}
+
+fn is_of_the_bytes(name: &str) -> bool {
+    matches!(
+        name,
+        "digest"
+            | "content-digest"
+            | "repr-digest"
+            | "content-md5"
+            | "x-amz-content-sha256"
+            | "x-amz-checksum-sha256"
+            | "x-amz-checksum-crc32"
+    )
 }
 
 fn port(scheme: &Scheme, authority: &Authority) -> Option<u16> {

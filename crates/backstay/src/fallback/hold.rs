@@ -14,11 +14,12 @@ use crate::{
 };
 use backstay_dialect::{Dialect, JsonEnd};
 use bytes::Bytes;
-use http::response::Parts;
+use http::{Response, response::Parts};
 use http_body::Body;
 use memchr::memmem;
 use std::{
     pin::Pin,
+    sync::LazyLock,
     task::{Context, Poll, ready},
 };
 use tokio::time::Instant;
@@ -55,6 +56,10 @@ pub(super) enum HoldEnd {
 /// A JSON answer up to this size is looked into for an error, once it is whole.
 const MAX_JSON_READ: usize = 256 * 1024;
 
+/// What an answer that is an error has in it. Prepared once: a search of its own costs more than most answers.
+static ERROR: LazyLock<memmem::Finder<'static>> =
+    LazyLock::new(|| memmem::Finder::new(b"\"error\""));
+
 // === impl Hold ===
 
 impl<R> Hold<R>
@@ -63,7 +68,8 @@ where
     R::Error: Into<BoxError>,
 {
     /// `point` is what the caller wished for; `None` is the default of the content.
-    pub(super) fn new(parts: Parts, body: R, call: &Call, point: Option<Commit>) -> Self {
+    pub(super) fn new(response: Response<R>, call: &Call, point: Option<Commit>) -> Self {
+        let (parts, body) = response.into_parts();
         // A layer further in may be the one that observes this body.
         let observer = call
             .claim(Claim::Observer)
@@ -117,6 +123,11 @@ where
     /// Whether the target has shown that it answers. The head of a stream alone does not show it.
     pub(super) fn proves_its_target(&self, call: &Call) -> bool {
         self.content != Content::Events || call.signals().has(Signals::OUTPUT | Signals::FINISHED)
+    }
+
+    /// Whether the provider withheld the answer, and somebody minds.
+    pub(super) fn is_refusal(&self, call: &Call) -> bool {
+        self.minds_refusals && call.signals().has(Signals::REFUSED)
     }
 
     /// The answer is given up: the record is told what has passed of it.
@@ -216,7 +227,7 @@ where
         }
         let document = self.frames.to_bytes();
         // An answer is read only where it could be an error, or where somebody minds that it is withheld.
-        if memmem::find(&document, b"\"error\"").is_none() && !self.minds_refusals {
+        if ERROR.find(&document).is_none() && !self.minds_refusals {
             return fine;
         }
         let answer = dialect.read_answer(&document);

@@ -138,6 +138,7 @@ mod hold;
 mod layer;
 mod linger;
 mod live;
+mod lookup;
 mod original;
 mod pins;
 mod plan;
@@ -147,6 +148,7 @@ pub mod recipes;
 mod route;
 mod service;
 mod sign;
+
 mod stage;
 mod target;
 mod targets;

@@ -12,12 +12,13 @@ use crate::{
     call::Call,
     error::{Error, ErrorKind, RequestProblem},
     observe::is_encoded,
+    spoken::Spoken,
     timeout::Timeouts,
 };
-use backstay_dialect::{Dialect, RequestError, model_name, path_segment};
+use backstay_dialect::{RequestError, model_name, path_segment};
 use bytes::Bytes;
-use http::{Method, Request, request::Parts, uri::PathAndQuery};
-use std::{borrow::Cow, ops::Range, sync::Arc};
+use http::{Method, Request, Uri, uri::PathAndQuery};
+use std::{borrow::Cow, ops::Range};
 
 /// The caller's word, in a request's extensions, that sending it twice does no harm.
 ///
@@ -32,14 +33,15 @@ use std::{borrow::Cow, ops::Range, sync::Arc};
 pub struct Idempotent;
 
 /// What every attempt starts from. Dropped at commit, which frees the copy of the body.
-pub(super) struct Original<B> {
-    content: Content<B>,
-    /// Once the first attempt has been given the head itself.
+pub(super) struct Original {
+    /// In one piece, where the model was looked for. `None` over the replay limit: for one attempt.
+    whole: Option<Bytes>,
+    /// Once the first attempt has been given the request itself.
     saved: Option<Saved>,
     /// In which the call was made.
-    native: Arc<dyn Dialect>,
+    native: Spoken,
     /// The dialect of the attempt under way.
-    dialect: Arc<dyn Dialect>,
+    dialect: Spoken,
     /// The span of the model in the body.
     model: Option<Range<usize>>,
     /// The span of the model in the path.
@@ -55,98 +57,49 @@ pub(super) struct Original<B> {
     pub(super) own_clocks: bool,
 }
 
-enum Content<B> {
-    /// In one piece, where the model was looked for.
-    Memory(Bytes),
-    /// Over the replay limit: for one attempt.
-    Once(Option<Box<B>>),
-}
-
 // === impl Original ===
 
-impl<B: ReplayableBody> Original<B> {
-    /// A request whose body is in memory.
-    pub(super) fn in_memory(
-        plan: &Plan,
-        call: &Call,
-        parts: &Parts,
-        segments: Segments,
-    ) -> Result<Self, Error> {
-        if segments.len() > plan.replay_limit {
-            return Self::once(plan, call, parts, B::from_segments(segments));
-        }
-        let mut original = Self::new(plan, parts, Content::Memory(segments.into_bytes()));
-        if original.encoded {
-            return original.unread(plan, call, parts, RequestProblem::Encoded);
-        }
-        original.read(plan, call, parts)?;
-        Ok(original)
-    }
-
-    /// A request whose body is over the replay limit, as far as it was read.
-    pub(super) fn once(plan: &Plan, call: &Call, parts: &Parts, body: B) -> Result<Self, Error> {
-        let content = Content::Once(Some(Box::new(body)));
-        Self::new(plan, parts, content).unread(plan, call, parts, RequestProblem::TooLarge)
-    }
-
-    fn new(plan: &Plan, parts: &Parts, content: Content<B>) -> Self {
-        let dialect = plan.dialect(&parts.uri).clone();
+impl Original {
+    /// `body` is that of the request, where it is in memory.
+    pub(super) fn new<B>(plan: &Plan, request: &Request<B>, body: Option<Segments>) -> Self {
+        let body = body.filter(|body| body.len() <= plan.replay_limit);
+        let dialect = plan.dialect(request.uri());
+        let extensions = request.extensions();
         // The call's own record is always there.
-        let more = parts.extensions.len() > 1;
+        let more = extensions.len() > 1;
         Self {
-            content,
+            whole: body.map(Segments::into_bytes),
             saved: None,
-            is_head: parts.method == Method::HEAD,
+            is_head: request.method() == Method::HEAD,
             model: None,
             path_model: None,
             stream: None,
-            prompt_tokens: parts
-                .extensions
+            prompt_tokens: extensions
                 .get::<PromptTokens>()
                 .filter(|_| more)
                 .map(|count| count.0),
-            conversation: parts
-                .extensions
-                .get::<Conversation>()
-                .filter(|_| more)
-                .copied(),
-            own_clocks: more && parts.extensions.get::<Timeouts>().is_some(),
-            encoded: is_encoded(&parts.headers),
+            conversation: extensions.get::<Conversation>().filter(|_| more).copied(),
+            own_clocks: more && extensions.get::<Timeouts>().is_some(),
+            encoded: is_encoded(request.headers()),
             idempotent: dialect.carries_model()
-                || parts.method.is_idempotent()
-                || parts.extensions.get::<Idempotent>().is_some(),
+                || request.method().is_idempotent()
+                || extensions.get::<Idempotent>().is_some(),
             native: dialect.clone(),
             dialect,
         }
     }
 
-    /// Nothing is known of the body. That is an error if the first target needs it rewritten; those after
-    /// it are passed over.
-    fn unread(
-        mut self,
-        plan: &Plan,
-        call: &Call,
-        parts: &Parts,
-        problem: RequestProblem,
-    ) -> Result<Self, Error> {
-        // The model may be in the path.
-        if plan.names_models
-            && let Ok(facts) = self.native.read_request(path_and_query(parts), b"{}")
-        {
-            self.path_model = facts.path_model;
-        }
-        match plan.routes.first() {
-            Some(route) if !self.suits(route) => Err(Error::of(call, ErrorKind::Request(problem))),
-            _ => Ok(self),
-        }
-    }
-
-    fn read(&mut self, plan: &Plan, call: &Call, parts: &Parts) -> Result<(), Error> {
-        let Content::Memory(whole) = &self.content else {
-            return Ok(());
+    /// Finds the model, and whether a stream is asked for.
+    pub(super) fn read(&mut self, plan: &Plan, call: &Call, uri: &Uri) -> Result<(), Error> {
+        let whole = match &self.whole {
+            None => return self.unread(plan, call, uri, RequestProblem::TooLarge),
+            Some(_) if self.encoded => {
+                return self.unread(plan, call, uri, RequestProblem::Encoded);
+            }
+            Some(whole) => whole,
         };
         let dialect = &*self.native;
-        match dialect.read_request(path_and_query(parts), whole) {
+        match dialect.read_request(path_and_query(uri), whole) {
             Ok(facts) => {
                 self.model = facts.model;
                 self.path_model = facts.path_model;
@@ -156,6 +109,27 @@ impl<B: ReplayableBody> Original<B> {
             Err(error) if plan.names_models => Err(problem(error, call)),
             // No target changes the model: the rest is for the upstream to judge.
             Err(_) => Ok(()),
+        }
+    }
+
+    /// Nothing is known of the body. That is an error if the first target needs it rewritten; those after
+    /// it are passed over.
+    fn unread(
+        &mut self,
+        plan: &Plan,
+        call: &Call,
+        uri: &Uri,
+        problem: RequestProblem,
+    ) -> Result<(), Error> {
+        // The model may be in the path.
+        if plan.names_models
+            && let Ok(facts) = self.native.read_request(path_and_query(uri), b"{}")
+        {
+            self.path_model = facts.path_model;
+        }
+        match plan.routes.first() {
+            Some(route) if !self.suits(route) => Err(Error::of(call, ErrorKind::Request(problem))),
+            _ => Ok(()),
         }
     }
 
@@ -174,18 +148,16 @@ impl<B: ReplayableBody> Original<B> {
         let Some(window) = route.window else {
             return true;
         };
-        match &self.content {
+        match &self.whole {
             // Its length is its coding's, not its text's.
-            Content::Memory(whole) if !self.encoded => {
-                window::holds(window, self.prompt_tokens, whole)
-            }
+            Some(whole) if !self.encoded => window::holds(window, self.prompt_tokens, whole),
             _ => window::holds(window, self.prompt_tokens, &[]),
         }
     }
 
     /// Whether there can be a second attempt.
     pub(super) fn is_replayable(&self) -> bool {
-        matches!(self.content, Content::Memory(_))
+        self.whole.is_some()
     }
 
     /// Whether what may have been processed may be sent again.
@@ -199,7 +171,7 @@ impl<B: ReplayableBody> Original<B> {
     }
 
     /// The dialect of the attempt under way.
-    pub(super) fn dialect(&self) -> &Arc<dyn Dialect> {
+    pub(super) fn dialect(&self) -> &Spoken {
         &self.dialect
     }
 
@@ -207,49 +179,77 @@ impl<B: ReplayableBody> Original<B> {
         self.is_head
     }
 
-    /// The request for one target. The first attempt is given the caller's own head.
-    pub(super) fn attempt(
+    /// Makes the request for one target. The first attempt is given the caller's own, which stands in `place`:
+    /// there it is changed, and moved no more than once.
+    pub(super) fn attempt<B: ReplayableBody>(
         &mut self,
         plan: &Plan,
         route: &Route,
         call: &Call,
-        head: Option<Parts>,
-    ) -> Result<Request<B>, Error> {
-        let problem = |problem| Error::of(call, ErrorKind::Request(problem));
-        let gone = || problem(RequestProblem::TooLarge);
-        let body = self.body(route, call)?;
-        let rewritten = body
-            .as_ref()
-            .and_then(|(body, rewritten)| rewritten.then(|| body.len()));
-        let (mut parts, replayable) = match (head, &self.saved) {
-            (Some(head), _) => (head, self.is_replayable()),
-            (None, Some(saved)) => (saved.restore(call), false),
-            (None, None) => return Err(gone()),
+        place: &mut Option<Request<B>>,
+    ) -> Result<(), Error> {
+        let rewritten = self.rewritten(route, call)?;
+        let request = match place {
+            Some(request) => {
+                if self.is_replayable() {
+                    self.saved = Some(Saved::of(request));
+                }
+                request
+            }
+            None => {
+                let gone = || Error::of(call, ErrorKind::Request(RequestProblem::TooLarge));
+                let (saved, whole) = self
+                    .saved
+                    .as_ref()
+                    .zip(self.whole.as_ref())
+                    .ok_or_else(gone)?;
+                let body = B::from_segments(whole.clone().into());
+                place.insert(saved.restore(call, body))
+            }
         };
-        if replayable {
-            self.saved = Some(Saved::of(&parts));
+        let made = self.make(plan, route, call, request, rewritten);
+        if made.is_err() {
+            // Half of it was changed.
+            *place = None;
         }
-        let place = self.place(route, &parts, call)?;
-        Change::new(plan, route, &*self.native, rewritten, place)
-            .apply(&mut parts)
-            .map_err(problem)?;
-        self.dialect = plan
-            .dialect_of(route, &self.native, &parts.uri)
-            .ok_or_else(|| problem(RequestProblem::Dialect))?;
-        if route.sign.is_some() {
-            sign(route, call, &mut parts, body.as_ref().map(|(body, _)| body))?;
-        }
-        let body = match (body, &mut self.content) {
-            (Some((body, _)), _) => B::from_segments(body),
-            (None, Content::Once(body)) => *body.take().ok_or_else(gone)?,
-            (None, Content::Memory(whole)) => B::from_segments(whole.clone().into()),
-        };
-        Ok(Request::from_parts(parts, body))
+        made
     }
 
-    /// The body for a target, and whether it is another than the caller's. `None` where it is not in memory.
-    fn body(&self, route: &Route, call: &Call) -> Result<Option<(Segments, bool)>, Error> {
-        let Content::Memory(whole) = &self.content else {
+    fn make<B: ReplayableBody>(
+        &mut self,
+        plan: &Plan,
+        route: &Route,
+        call: &Call,
+        request: &mut Request<B>,
+        rewritten: Option<Segments>,
+    ) -> Result<(), Error> {
+        let problem = |problem| Error::of(call, ErrorKind::Request(problem));
+        let length = rewritten.as_ref().map(Segments::len);
+        let place = self.place(route, request.uri(), call)?;
+        Change::new(plan, route, &*self.native, length, place)
+            .apply(request)
+            .map_err(problem)?;
+        self.dialect = plan
+            .dialect_of(route, &self.native, request.uri())
+            .ok_or_else(|| problem(RequestProblem::Dialect))?;
+        if route.sign.is_some() {
+            let whole = || self.whole.clone().map(Segments::from);
+            sign(
+                route,
+                call,
+                request,
+                rewritten.clone().or_else(whole).as_ref(),
+            )?;
+        }
+        if let Some(body) = rewritten {
+            *request.body_mut() = B::from_segments(body);
+        }
+        Ok(())
+    }
+
+    /// The body for a target, where it is another than the caller's.
+    fn rewritten(&self, route: &Route, call: &Call) -> Result<Option<Segments>, Error> {
+        let Some(whole) = &self.whole else {
             return Ok(None);
         };
         let splice = match (&route.model, &self.model) {
@@ -259,27 +259,24 @@ impl<B: ReplayableBody> Original<B> {
             _ => None,
         };
         let Some(patch) = &route.patch else {
-            return Ok(Some(match splice {
-                Some((span, literal)) => (Segments::splice(whole, span, literal), true),
-                None => (whole.clone().into(), false),
-            }));
+            return Ok(splice.map(|(span, literal)| Segments::splice(whole, span, literal)));
         };
         let mut edits = patch.edits(whole).map_err(|error| problem(error, call))?;
         if let Some((span, literal)) = splice {
             edits.replace(span, literal);
         }
-        Ok(Some((Segments::edited(whole, &edits), !edits.is_empty())))
+        Ok((!edits.is_empty()).then(|| Segments::edited(whole, &edits)))
     }
 
     /// What becomes of the model in the path, if anything does.
     fn place<'r>(
         &self,
         route: &'r Route,
-        parts: &Parts,
+        uri: &Uri,
         call: &Call,
     ) -> Result<Option<Place<'r>>, Error> {
         let problem = || Error::of(call, ErrorKind::Request(RequestProblem::ModelInPath));
-        let old = parts.uri.path();
+        let old = uri.path();
         if let Some(model) = &route.model {
             // Its own path and query were filled when they were checked.
             let (Some(span), None) = (&self.path_model, &route.path) else {
@@ -296,9 +293,9 @@ impl<B: ReplayableBody> Original<B> {
         if !has_hole(&route.path) && !has_hole(&route.query) {
             return Ok(None);
         }
-        let segment = match (&self.path_model, &self.model, &self.content) {
+        let segment = match (&self.path_model, &self.model, &self.whole) {
             (Some(span), _, _) => old.get(span.clone()).map(str::to_owned),
-            (None, Some(span), Content::Memory(whole)) => whole
+            (None, Some(span), Some(whole)) => whole
                 .get(span.clone())
                 .and_then(|literal| path_segment(&model_name(literal)).ok()),
             _ => None,
@@ -310,19 +307,19 @@ impl<B: ReplayableBody> Original<B> {
     }
 }
 
-fn sign(
+fn sign<B>(
     route: &Route,
     call: &Call,
-    parts: &mut Parts,
+    request: &mut Request<B>,
     body: Option<&Segments>,
 ) -> Result<(), Error> {
     let Some(signer) = &route.sign else {
         return Ok(());
     };
     let signature = signer.sign(&Outgoing {
-        method: &parts.method,
-        uri: &parts.uri,
-        headers: &parts.headers,
+        method: request.method(),
+        uri: request.uri(),
+        headers: request.headers(),
         body,
     });
     let signature = signature.map_err(|error| {
@@ -332,14 +329,14 @@ fn sign(
         if !FRAMING.contains(name) {
             let mut value = value.clone();
             value.set_sensitive(true);
-            parts.headers.insert(name.clone(), value);
+            request.headers_mut().insert(name.clone(), value);
         }
     }
     Ok(())
 }
 
-fn path_and_query(parts: &Parts) -> &str {
-    parts.uri.path_and_query().map_or("/", PathAndQuery::as_str)
+fn path_and_query(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", PathAndQuery::as_str)
 }
 
 fn problem(error: RequestError, call: &Call) -> Error {

@@ -4,10 +4,11 @@ use super::{
     Backoff, Commit, Pins, Policy, RetryBudget, Targets,
     choice::MAX_TARGETS,
     cool_down::Rules,
+    lookup::LookUp,
     route::{Route, is_credential},
     targets::HoldBounds,
 };
-use crate::error::BuildError;
+use crate::{error::BuildError, spoken::Spoken};
 use backstay_dialect::{Dialect, Plain, detect};
 use http::{HeaderName, Uri};
 use parking_lot::Mutex;
@@ -39,6 +40,7 @@ pub(super) struct Plan {
     pub(super) cool_down_rules: Rules,
     /// `None` when the path of each call tells it.
     dialect: Option<Arc<dyn Dialect>>,
+    look_up: LookUp,
     plain: bool,
     jitter: Option<Mutex<fastrand::Rng>>,
 }
@@ -131,6 +133,7 @@ impl Plan {
             retry_uncertain: targets.retry_uncertain,
             portable_headers,
             dialect,
+            look_up: LookUp::default(),
             jitter: targets
                 .seed
                 .map(|seed| Mutex::new(fastrand::Rng::with_seed(seed))),
@@ -140,38 +143,35 @@ impl Plan {
     /// The dialect in which a call to this host and path was made. What a target names goes before what they
     /// tell, unless the two are of one family: then host and path know the provider. Where models are named, a
     /// path that tells nothing, that of embeddings say, has an OpenAI-shaped body.
-    pub(super) fn dialect(&self, uri: &Uri) -> &Arc<dyn Dialect> {
+    pub(super) fn dialect(&self, uri: &Uri) -> Spoken {
         if let (true, Some(plain)) = (self.plain, &self.dialect) {
-            return plain;
+            return Spoken::Named(plain.clone());
         }
-        let spoken = detect(uri.host().unwrap_or_default(), uri.path());
+        let known = self.look_up.at(uri);
         match &self.dialect {
-            Some(named) if named.family() != spoken.family() => named,
-            None if self.names_models && !spoken.carries_model() => detect("", "/chat/completions"),
-            _ => spoken,
+            Some(named) if named.family() != known.family() => Spoken::Named(named.clone()),
+            None if self.names_models && !known.carries_model() => {
+                Spoken::Known(detect("", "/chat/completions"))
+            }
+            _ => Spoken::Known(known),
         }
     }
 
     /// The dialect of an attempt: what its target names, else what its host and path tell, if that is of the
     /// call's family. `None` if it is of another.
-    pub(super) fn dialect_of(
-        &self,
-        route: &Route,
-        of_call: &Arc<dyn Dialect>,
-        uri: &Uri,
-    ) -> Option<Arc<dyn Dialect>> {
+    pub(super) fn dialect_of(&self, route: &Route, of_call: &Spoken, uri: &Uri) -> Option<Spoken> {
         if self.plain {
             return Some(of_call.clone());
         }
         let spoken = match &route.dialect {
-            Some(named) => named,
+            Some(named) => Spoken::Named(named.clone()),
             None if route.origin.is_none() && route.path.is_none() => return Some(of_call.clone()),
-            None => detect(uri.host().unwrap_or_default(), uri.path()),
+            None => Spoken::Known(route.look_up.at(uri)),
         };
         if !spoken.carries_model() && route.dialect.is_none() {
             return Some(of_call.clone());
         }
-        (spoken.family() == of_call.family()).then(|| spoken.clone())
+        (spoken.family() == of_call.family()).then_some(spoken)
     }
 
     /// From 0 to 1.

@@ -3,6 +3,7 @@
 use super::{
     Commit, Sign, Target,
     cool_down::{CoolDownRecord, CoolDowns},
+    lookup::LookUp,
     target::Header,
 };
 use crate::{error::BuildError, timeout::Timeouts};
@@ -12,7 +13,7 @@ use http::{
     HeaderName, HeaderValue, header,
     uri::{Authority, PathAndQuery, Scheme, Uri},
 };
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 /// One target, checked.
 pub(super) struct Route {
@@ -20,11 +21,15 @@ pub(super) struct Route {
     pub(super) model: Option<Model>,
     /// What it names, or its host and path together tell.
     pub(super) dialect: Option<Arc<dyn Dialect>>,
+    /// What host and path tell of its attempts.
+    pub(super) look_up: LookUp,
     pub(super) origin: Option<(Scheme, Authority)>,
     /// May have the [`HOLE`] for the call's own model.
     pub(super) path: Option<String>,
     /// The same.
     pub(super) query: Option<String>,
+    /// The path, and the query if there is one, where neither has a [`HOLE`].
+    pub(super) path_and_query: Option<PathAndQuery>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) patch: Option<Patch>,
     pub(super) sign: Option<Arc<dyn Sign>>,
@@ -87,6 +92,13 @@ impl Route {
         {
             return Err(bad_uri("its query cannot stand in a URI"));
         }
+        let path_and_query = path.as_ref().and_then(|path| {
+            let whole = match &query {
+                Some(query) => Cow::Owned(format!("{path}?{query}")),
+                None => Cow::Borrowed(&**path),
+            };
+            (!whole.contains(HOLE)).then(|| whole.parse().ok())?
+        });
         if let Some(timeouts) = &target.timeouts {
             timeouts.check()?;
         }
@@ -125,9 +137,11 @@ impl Route {
             name: target.name,
             model,
             dialect,
+            look_up: LookUp::default(),
             origin,
             path,
             query,
+            path_and_query,
             headers,
             patch: patch.filter(|patch| !patch.is_empty()),
             sign: target.sign,

@@ -1,24 +1,23 @@
 //! The stages of a call: what it waits for when that is not the attempt under way, and what follows.
 
 use super::{
-    Commit,
+    Commit, FallbackBody,
     answer::FailedAnswer,
     cool_down::Trial,
     course::Course,
     ended::LastWord,
     hold::{Hold, HoldEnd},
-    original::Original,
     reading::Reading,
 };
 use crate::{
     alarm::Alarm,
-    body::ReplayableBody,
-    call::{Call, Claim, Moment},
+    body::{ReplayableBody, Segments},
+    call::{Call, Claim, Held, Moment},
     error::{BoxError, Error},
     timeout::Clock,
 };
 use bytes::Bytes;
-use http::{Request, Response, request};
+use http::{Request, Response};
 use http_body::Body;
 use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
@@ -28,8 +27,11 @@ use tower_service::Service;
 /// moved that is ready.
 pub(super) struct Rest<S, B, R> {
     pub(super) service: S,
-    pub(super) course: Course<B>,
-    pub(super) stage: Stage<B, R>,
+    pub(super) course: Course,
+    /// The caller's own until the first attempt, then that of an attempt until it is sent. It stands here so
+    /// that it need not be moved.
+    pub(super) request: Option<Request<B>>,
+    pub(super) stage: Stage<R>,
     /// For the waits; and for the attempt's limit, where no timeouts layer keeps it.
     pub(super) alarm: Alarm,
     pub(super) commit: Option<Commit>,
@@ -39,15 +41,15 @@ pub(super) struct Rest<S, B, R> {
     pub(super) first_word: Option<Box<LastWord<R>>>,
 }
 
-pub(super) enum Stage<B, R> {
+pub(super) enum Stage<R> {
     /// Not polled yet.
-    Start(Option<Request<B>>),
+    Start,
     /// The body is read into memory.
-    Reading(Box<Reading<B>>),
+    Reading(Reading),
     /// An attempt is to be opened.
     Next,
     /// The service is made ready for it.
-    Readying(Option<Request<B>>),
+    Readying,
     /// It is on its way.
     Calling,
     /// A 2xx answer is held back.
@@ -58,15 +60,15 @@ pub(super) enum Stage<B, R> {
     Waiting(Instant),
 }
 
-/// What follows in the loop.
-pub(super) enum Step<B, R> {
-    Go(Stage<B, R>),
-    /// Send this, once the service is ready.
-    Send(Request<B>),
+/// What follows in the loop. Small: each function on the way hands it on.
+pub(super) enum Step<R> {
+    Go(Stage<R>),
+    /// Send the request, once the service is ready.
+    Send,
     /// Let this answer through; `true` when it is all there.
-    Commit(Hold<R>, bool),
+    Commit(Box<Hold<R>>, bool),
     /// The call ends with this.
-    Word(LastWord<R>),
+    Word(Box<LastWord<R>>),
 }
 
 // === impl Rest ===
@@ -81,39 +83,35 @@ where
     R::Error: Into<BoxError>,
 {
     /// Whatever stage there is but the call itself.
-    pub(super) fn poll_waiting(&mut self, cx: &mut Context<'_>, call: &Call) -> Poll<Step<B, R>> {
+    pub(super) fn poll_waiting(&mut self, cx: &mut Context<'_>, call: &Call) -> Poll<Step<R>> {
         Poll::Ready(match &mut self.stage {
-            Stage::Start(request) => {
+            Stage::Start => {
                 call.adopt_ambient();
-                match request.take() {
-                    Some(request) => self.start(call, request),
-                    None => return Poll::Pending,
-                }
+                self.start(call)
             }
             Stage::Reading(reading) => {
-                let plan = &self.course.plan;
-                let (parts, original) = ready!(reading.poll(cx, call, plan));
-                self.read(call, parts, original)
-            }
-            Stage::Next => self.begin(call, None),
-            Stage::Readying(request) => {
-                // The attempt counts from when it can begin.
-                match (self.service.poll_ready(cx), request.take()) {
-                    (Poll::Ready(Ok(())), Some(request)) => {
-                        call.restart_attempt(Instant::now());
-                        Step::Send(request)
-                    }
-                    (Poll::Ready(Ok(())), None) => return Poll::Pending,
-                    (Poll::Ready(Err(error)), _) => self.unready(call, error.into()),
-                    (Poll::Pending, waiting) => {
-                        *request = waiting;
-                        match self.poll_limit(cx, call) {
-                            Some(error) => self.attempt_failed(call, error.into()),
-                            None => return Poll::Pending,
-                        }
-                    }
+                let Some(request) = &mut self.request else {
+                    return Poll::Pending;
+                };
+                let limit = self.course.plan.replay_limit;
+                match ready!(reading.poll(cx, call, limit, request)) {
+                    Ok(read) => self.read(call, read),
+                    Err(error) => Step::Word(LastWord::error(error)),
                 }
             }
+            Stage::Next => self.begin(call),
+            Stage::Readying => match self.service.poll_ready(cx) {
+                Poll::Ready(Ok(())) => {
+                    // The attempt counts from when it can begin.
+                    call.restart_attempt(Instant::now());
+                    Step::Send
+                }
+                Poll::Ready(Err(error)) => self.unready(call, error.into()),
+                Poll::Pending => match self.poll_limit(cx, call) {
+                    Some(error) => self.attempt_failed(call, error.into()),
+                    None => return Poll::Pending,
+                },
+            },
             Stage::Calling => return Poll::Pending,
             Stage::Holding(hold) => {
                 let polled = hold.poll(cx, call, self.course.dialect(), &self.course.plan.hold);
@@ -125,7 +123,7 @@ where
                     },
                 };
                 match std::mem::replace(&mut self.stage, Stage::Next) {
-                    Stage::Holding(hold) => self.held(call, *hold, end),
+                    Stage::Holding(hold) => self.held(call, hold, end),
                     _ => return Poll::Pending,
                 }
             }
@@ -142,60 +140,56 @@ where
             Stage::Waiting(until) => {
                 let until = *until;
                 ready!(self.alarm.poll(cx, Some(until)));
-                self.begin(call, None)
+                self.begin(call)
             }
         })
     }
 
-    fn start(&mut self, call: &Call, request: Request<B>) -> Step<B, R> {
-        let (parts, body) = request.into_parts();
-        let plan = &self.course.plan;
-        let original = match body.segments() {
-            Some(segments) => Original::in_memory(plan, call, &parts, segments),
-            // It would be read for nothing.
-            None if body.size_hint().lower() > plan.replay_limit as u64 => {
-                Original::once(plan, call, &parts, body)
-            }
-            None if body.must_stream() => Original::once(plan, call, &parts, body),
-            None => {
-                return Step::Go(Stage::Reading(Box::new(Reading::new(parts, body))));
-            }
+    fn start(&mut self, call: &Call) -> Step<R> {
+        let Some(request) = &self.request else {
+            return Step::Go(Stage::Calling);
         };
-        self.read(call, parts, original)
+        let limit = self.course.plan.replay_limit;
+        let body = request.body();
+        let segments = body.segments();
+        // What is too large would be read for nothing.
+        if segments.is_none() && body.size_hint().lower() <= limit as u64 && !body.must_stream() {
+            return Step::Go(Stage::Reading(Reading::default()));
+        }
+        self.read(call, segments)
     }
 
-    fn read(
-        &mut self,
-        call: &Call,
-        parts: request::Parts,
-        original: Result<Original<B>, Error>,
-    ) -> Step<B, R> {
-        match original {
-            Ok(original) => {
-                self.course.start(original);
-                self.begin(call, Some(parts))
-            }
-            Err(error) => Step::Word(LastWord::Error(error.into())),
+    fn read(&mut self, call: &Call, body: Option<Segments>) -> Step<R> {
+        let Some(request) = &self.request else {
+            return Step::Go(Stage::Calling);
+        };
+        match self.course.start(call, request, body) {
+            Ok(()) => self.begin(call),
+            Err(error) => Step::Word(LastWord::error(error)),
         }
     }
 
-    fn begin(&mut self, call: &Call, head: Option<request::Parts>) -> Step<B, R> {
+    fn begin(&mut self, call: &Call) -> Step<R> {
         self.resent = false;
         let now = Instant::now();
-        match self.course.begin(call, head, now) {
-            Some(Ok(request)) => Step::Send(request),
+        match self.course.begin(call, &mut self.request, now) {
+            Some(Ok(())) => Step::Send,
             // Only the first target's own request can be at fault here: nothing has been sent.
-            Some(Err(error)) => Step::Word(LastWord::Error(error.into())),
+            Some(Err(error)) => Step::Word(LastWord::error(error)),
             None => self.last_word(call, now),
         }
     }
 
+    /// The head came: the answer, where it can be let through at once, as a unary one that is all there.
     pub(super) fn head_came(
         &mut self,
         cx: &mut Context<'_>,
-        call: &Call,
+        held: &mut Option<Held>,
         response: Response<R>,
-    ) -> Step<B, R> {
+    ) -> Result<Response<FallbackBody<R>>, Step<R>> {
+        let Some(call) = held else {
+            return Err(Step::Go(Stage::Calling));
+        };
         let status = response.status();
         if call.headers_at().is_none() {
             call.head_came(Instant::now(), status);
@@ -203,14 +197,13 @@ where
         self.course.note_request_id(call, response.headers());
         if status.is_client_error() || status.is_server_error() {
             let answer = FailedAnswer::new(response, Instant::now());
-            return Step::Go(Stage::Failing(Some(Box::new(answer))));
+            return Err(Step::Go(Stage::Failing(Some(Box::new(answer)))));
         }
-        let (parts, body) = response.into_parts();
         let point = self
             .commit
             .or(self.course.route().commit)
             .or(self.course.plan.commit);
-        let mut hold = Hold::new(parts, body, call, point);
+        let mut hold = Hold::new(response, call, point);
         hold.minds_refusals = self.course.plan.minds_refusals;
         let bodiless = matches!(status.as_u16(), 204 | 205) || self.course.asks_for_head_only();
         if bodiless || !status.is_success() {
@@ -219,18 +212,54 @@ where
             hold.commit_at_head();
         }
         match hold.poll(cx, call, self.course.dialect(), &self.course.plan.hold) {
-            Poll::Ready(end) => self.held(call, hold, end),
-            Poll::Pending => Step::Go(Stage::Holding(Box::new(hold))),
+            Poll::Ready(HoldEnd::Committed { ended }) if !hold.is_refusal(call) => {
+                Ok(self.let_through(held, hold, ended))
+            }
+            Poll::Ready(end) => Err(self.held(call, Box::new(hold), end)),
+            Poll::Pending => Err(Step::Go(Stage::Holding(Box::new(hold)))),
         }
     }
 
-    pub(super) fn commit(&mut self, call: &Call, hold: &Hold<R>, ended: bool) -> Trial {
+    /// The answer goes to the caller; `ended` when it is all there.
+    pub(super) fn let_through(
+        &mut self,
+        held: &mut Option<Held>,
+        hold: Hold<R>,
+        ended: bool,
+    ) -> Response<FallbackBody<R>> {
+        let trial = match held {
+            Some(call) => self.commit(call, &hold, ended),
+            None => Trial::default(),
+        };
+        let Hold {
+            mut parts,
+            body,
+            mut observer,
+            content,
+            frames,
+            ..
+        } = hold;
+        if let Some(held) = &held {
+            held.leave_trail(&mut parts.extensions);
+        }
+        let body = match held.take() {
+            Some(held) if !ended => {
+                FallbackBody::live(frames, body, observer, content, held, trial)
+            }
+            held => {
+                if let (Some(observer), Some(held)) = (&mut observer, &held) {
+                    observer.settle(held);
+                }
+                FallbackBody::whole(frames)
+            }
+        };
+        Response::from_parts(parts, body)
+    }
+
+    fn commit(&mut self, call: &Call, hold: &Hold<R>, ended: bool) -> Trial {
         // The head or the event that is committed at came just now: no need to look at the clock again.
         if ended {
-            let now = Instant::now();
-            call.mark(Moment::Commit, now);
-            call.mark(Moment::Complete, now);
-            call.end(now);
+            call.mark_whole(Instant::now());
         } else {
             let due = hold.is_due_to_the_last_moment(call);
             let at = call.last_moment().filter(|_| due);

@@ -8,7 +8,6 @@ use super::{
     policy::{Cause, Decision, Failed, Pause},
 };
 use crate::{
-    body::ReplayableBody,
     call::Call,
     trail::{Next, Reason, Wait, WaitReason},
 };
@@ -25,7 +24,7 @@ pub(super) enum Verdict {
 
 // === impl Course ===
 
-impl<B: ReplayableBody> Course<B> {
+impl Course {
     fn reserved(&self) -> Duration {
         reserved(&self.plan, self.untried.count())
     }

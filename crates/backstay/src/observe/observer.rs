@@ -1,12 +1,15 @@
 //! The observer of one attempt's body.
 
 use super::{Content, Signals};
-use crate::call::{Call, Moment, Phase};
-use backstay_dialect::{Dialect, Framing, Progress, Seen, StreamObserver, Usage};
+use crate::{
+    call::{Call, Moment, Phase},
+    spoken::Spoken,
+};
+use backstay_dialect::{Framing, Progress, Seen, StreamObserver, Usage};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
-use std::{fmt, sync::Arc};
+use std::fmt;
 use tokio::time::Instant;
 
 /// Reads the frames of one attempt's body as they pass, and raises what it sees in the call's record.
@@ -24,7 +27,7 @@ enum Kind {
 }
 
 struct Events {
-    dialect: Arc<dyn Dialect>,
+    dialect: Spoken,
     stream: StreamObserver,
     /// What has been raised.
     raised: Signals,
@@ -164,7 +167,7 @@ impl Events {
 }
 
 /// How the events of an answer are read, or what else it is.
-fn events_of(call: &Call, headers: &HeaderMap) -> Result<(Arc<dyn Dialect>, Framing), Content> {
+fn events_of(call: &Call, headers: &HeaderMap) -> Result<(Spoken, Framing), Content> {
     let streamed = call.stream() == Some(true);
     let content = match Content::of(headers) {
         // Most answers: nothing needs to be asked.

@@ -83,26 +83,28 @@ where
                 None => Poll::Pending,
             };
         };
-        if let Poll::Ready(result) = inner.poll(cx) {
-            this.inner.set(None);
-            let Some(running) = this.running.take() else {
-                return Poll::Pending;
-            };
-            return Poll::Ready(match result {
-                Ok(mut response) => {
-                    running.call.leave_trail(response.extensions_mut());
-                    let (parts, body) = response.into_parts();
-                    let body = TimeoutsBody::new(body, &parts, running);
-                    Ok(Response::from_parts(parts, body))
+        match inner.poll(cx) {
+            Poll::Ready(Ok(response)) => {
+                this.inner.set(None);
+                let Some(running) = this.running.take() else {
+                    return Poll::Pending;
+                };
+                let (mut parts, body) = response.into_parts();
+                running.call.leave_trail(&mut parts.extensions);
+                let body = TimeoutsBody::new(body, &parts, running);
+                return Poll::Ready(Ok(Response::from_parts(parts, body)));
+            }
+            Poll::Ready(Err(error)) => {
+                this.inner.set(None);
+                let error = error.into();
+                if let Some(running) = this.running.take()
+                    && let Some(alone) = running.alone
+                {
+                    alone.failed(&*error);
                 }
-                Err(error) => {
-                    let error = error.into();
-                    if let Some(alone) = running.alone {
-                        alone.failed(&*error);
-                    }
-                    Err(error)
-                }
-            });
+                return Poll::Ready(Err(error));
+            }
+            Poll::Pending => {}
         }
         ready!(running.alarm.poll(cx, running.limits.next()));
         let now = Instant::now();

@@ -6,7 +6,7 @@ use super::{
 use crate::{
     call::{Call, Claim, Held, Phase},
     error::{BoxError, Error, ErrorKind, RequestProblem},
-    trail::Attempt,
+    spoken::Spoken,
 };
 use backstay_dialect::detect;
 use bytes::Bytes;
@@ -94,10 +94,9 @@ fn begin_alone<B>(call: &Held, request: &Request<B>) -> Instant {
     let now = Instant::now();
     let host = request.uri().host();
     let target = host.unwrap_or("upstream");
-    let attempt = Attempt::new(Arc::from(target), None);
-    let dialect = detect(host.unwrap_or_default(), request.uri().path());
-    call.begin_attempt(attempt, now, None, |state| {
-        state.dialect.get_or_insert_with(|| dialect.clone());
+    let known = detect(host.unwrap_or_default(), request.uri().path());
+    call.begin_attempt((Arc::from(target), None), now, None, |state| {
+        state.dialect.get_or_insert(Spoken::Known(known));
     });
     call.set_phase(Phase::Headers);
     now

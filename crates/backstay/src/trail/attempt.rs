@@ -177,9 +177,9 @@ pub struct PassedOver {
 // === impl Attempt ===
 
 impl Attempt {
-    pub(crate) fn new(target: Arc<str>, model: Option<Arc<str>>) -> Self {
+    pub(super) fn new(number: u32, target: Arc<str>, model: Option<Arc<str>>) -> Self {
         Self {
-            number: 0,
+            number,
             target,
             model,
             started: Duration::ZERO,

@@ -133,11 +133,12 @@ impl fmt::Display for Trail {
 // === impl TrailState ===
 
 impl TrailState {
-    pub(crate) fn push(&mut self, attempt: Attempt) {
+    /// Begins the attempt of this number.
+    pub(crate) fn begin(&mut self, number: u32, target: Arc<str>, model: Option<Arc<str>>) {
         if self.first.is_none() {
-            self.first = Some(attempt);
+            self.first = Some(Attempt::new(number, target, model));
         } else {
-            self.more.push(attempt);
+            self.more.push(Attempt::new(number, target, model));
         }
     }
 
