@@ -98,13 +98,9 @@ async fn admitted(
     let limits = &live.config.limits;
     // Its own limit is looked at in there; this one is for a caller who does not read the complaint.
     held.until(started.checked_add(limits.body_time.saturating_add(LOCAL)));
-    let upload = upload::read(shared, limits, &parts.headers, body);
     // Its stack is under the drain too. Whoever comes there after the drain has begun is refused: nothing has
     // been sent, and another gateway can take it.
-    let upload = match shared.leaving.drain.track(upload).await {
-        Ok(upload) => upload?,
-        Err(error) => return Err(Refusal::of_error(&error.into())),
-    };
+    let upload = upload::read(shared, limits, &parts.headers, body).await?;
     held.request_read();
 
     let line = match (line, api) {
