@@ -25,7 +25,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, request::Parts};
 use hyper::body::Incoming;
 use std::sync::Arc;
 use tokio::time::{Duration, Instant};
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 /// How long anything may take that is no call: a page, a refusal.
 const LOCAL: Duration = Duration::from_secs(30);
@@ -125,7 +125,12 @@ async fn admitted(
         .flatten();
     let request = head::for_stack(&line, &entry, parts, upload.bytes, deadline, told.read, key)?;
     let mut passing = Passing::new(entry.clone(), line.family, api, counted);
-    let response = match line.stack.clone().oneshot(request).await {
+    let mut stack = line.stack.clone();
+    let answered = match stack.ready().await {
+        Ok(ready) => ready.call(request).await,
+        Err(error) => Err(error),
+    };
+    let response = match answered {
         Ok(response) if response.status().is_redirection() => {
             return Ok(passing.refuse(&Refusal::new(
                 StatusCode::BAD_GATEWAY,
