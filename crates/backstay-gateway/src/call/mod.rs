@@ -124,7 +124,7 @@ async fn admitted(
         .then(|| front::callers_key(&parts.headers, &live.config))
         .flatten();
     let request = head::for_stack(&line, &entry, parts, upload.bytes, deadline, told.read, key)?;
-    let mut passing = Passing::new(entry.clone(), line.family, api, counted);
+    let mut passing = Box::new(Passing::new(entry.clone(), line.family, api, counted));
     let mut stack = line.stack.clone();
     let answered = match stack.ready().await {
         Ok(ready) => ready.call(request).await,
