@@ -1,6 +1,7 @@
 //! Sockets: accepting, one task per connection, and the bounds on both.
 
 mod leash;
+mod leashed;
 mod wire;
 mod workers;
 
@@ -9,7 +10,7 @@ pub(crate) use self::{
     workers::{Workers, here},
 };
 
-use self::{leash::Leashed, wire::Wire};
+use self::{leashed::Leashed, wire::Wire};
 use crate::{call, shared::Shared};
 use http::Request;
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
