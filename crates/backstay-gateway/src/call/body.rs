@@ -27,15 +27,14 @@ use std::{
 pub(crate) struct AnswerBody {
     content: Content,
     held: Option<Held>,
+    /// The turn of the task in which there was nothing to send.
+    waits_in: Option<u32>,
 }
 
-#[allow(
-    clippy::large_enum_variant,
-    reason = "nearly all answers are the large one"
-)]
 enum Content {
     Local(Option<Bytes>),
-    Passing(Passing),
+    /// It is large, and an answer is moved several times before it is sent.
+    Passing(Box<Passing>),
 }
 
 /// A call on its way: what is counted and written down of it, and its answer once that has begun.
@@ -62,13 +61,15 @@ impl AnswerBody {
         Self {
             content: Content::Local(Some(bytes).filter(|bytes| !bytes.is_empty())),
             held: None,
+            waits_in: None,
         }
     }
 
-    pub(super) fn passing(passing: Passing) -> Self {
+    pub(super) fn passing(passing: Box<Passing>) -> Self {
         Self {
             content: Content::Passing(passing),
             held: None,
+            waits_in: None,
         }
     }
 
@@ -90,8 +91,16 @@ impl Body for AnswerBody {
         match &mut this.content {
             Content::Local(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Passing(passing) => {
-                let turn = this.held.as_ref().map_or(0, Held::turn);
-                passing.poll_frame(cx, turn)
+                let turn = this.held.as_ref().map(Held::turn);
+                if turn.is_some() && this.waits_in == turn {
+                    // hyper asks more than once in a turn.
+                    return Poll::Pending;
+                }
+                let polled = passing.poll_frame(cx, turn.unwrap_or_default());
+                if polled.is_pending() {
+                    this.waits_in = turn;
+                }
+                polled
             }
         }
     }

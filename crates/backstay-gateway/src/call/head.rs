@@ -9,7 +9,8 @@ use crate::{
 use backstay::{Body, Timeouts, Trail};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Uri, header, request, response, uri::PathAndQuery,
+    Extensions, HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header, request,
+    response, uri::PathAndQuery,
 };
 use tokio::time::{Duration, Instant};
 
@@ -52,38 +53,34 @@ const PASSED_ON: [HeaderName; 5] = [
 pub(super) fn for_stack(
     line: &Line,
     entry: &SharedEntry,
-    parts: request::Parts,
+    mut parts: request::Parts,
     body: Bytes,
     deadline: Option<Instant>,
     read: Option<Duration>,
     key: Option<CallersKey>,
 ) -> Result<StackRequest, Refusal> {
-    let mut request = Request::new(Body::from(body));
-    *request.method_mut() = parts.method;
-    *request.headers_mut() = parts.headers;
-    *request.uri_mut() = match &line.path_base {
-        None => parts.uri,
-        Some(base) => {
-            let asked = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-            let uri = Uri::builder()
-                .scheme(base.scheme.clone())
-                .authority(base.authority.clone())
-                .path_and_query(format!("{}{asked}", base.path));
-            uri.build()
-                .map_err(|_| Refusal::bad("bad_path", "the path cannot be called"))?
-        }
-    };
-    if line.path_base.is_some() {
+    if let Some(base) = &line.path_base {
+        let asked = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let uri = Uri::builder()
+            .scheme(base.scheme.clone())
+            .authority(base.authority.clone())
+            .path_and_query(format!("{}{asked}", base.path));
+        parts.uri = uri
+            .build()
+            .map_err(|_| Refusal::bad("bad_path", "the path cannot be called"))?;
         // The first target's place is named, so that to the layers this is nobody else's request.
-        let all = std::mem::take(request.headers_mut());
+        let all = std::mem::take(&mut parts.headers);
         let passed_on = PASSED_ON.iter().chain(&*line.forwarded);
         for name in passed_on {
             for value in all.get_all(name) {
-                request.headers_mut().append(name.clone(), value.clone());
+                parts.headers.append(name.clone(), value.clone());
             }
         }
     }
-    let extensions = request.extensions_mut();
+    // What the caller's connection is, and what its server noted, says nothing of the attempts.
+    parts.version = Version::HTTP_11;
+    parts.extensions = Extensions::new();
+    let extensions = &mut parts.extensions;
     extensions.insert(entry.clone());
     extensions.insert(deadline_of(deadline));
     if let Some(key) = key {
@@ -92,7 +89,7 @@ pub(super) fn for_stack(
     if let Some(clocks) = read.and_then(|read| shorter(&line.clocks, read)) {
         extensions.insert(clocks);
     }
-    Ok(request)
+    Ok(Request::from_parts(parts, Body::from(body)))
 }
 
 /// The clocks that a caller's read timeout shortens, if it does.
@@ -133,8 +130,8 @@ pub(super) fn from_stack(parts: &mut response::Parts, entry: &SharedEntry) {
     }
     tell(headers, entry);
     // The caller's connection has a version of its own, and nobody behind it needs the extensions.
-    parts.version = http::Version::HTTP_11;
-    parts.extensions.clear();
+    parts.version = Version::HTTP_11;
+    parts.extensions = Extensions::new();
 }
 
 /// Says which target answered, after how many attempts, and where the trail is.

@@ -25,7 +25,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, request::Parts};
 use hyper::body::Incoming;
 use std::sync::Arc;
 use tokio::time::{Duration, Instant};
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 /// How long anything may take that is no call: a page, a refusal.
 const LOCAL: Duration = Duration::from_secs(30);
@@ -98,13 +98,9 @@ async fn admitted(
     let limits = &live.config.limits;
     // Its own limit is looked at in there; this one is for a caller who does not read the complaint.
     held.until(started.checked_add(limits.body_time.saturating_add(LOCAL)));
-    let upload = upload::read(shared, limits, &parts.headers, body);
     // Its stack is under the drain too. Whoever comes there after the drain has begun is refused: nothing has
     // been sent, and another gateway can take it.
-    let upload = match shared.leaving.drain.track(upload).await {
-        Ok(upload) => upload?,
-        Err(error) => return Err(Refusal::of_error(&error.into())),
-    };
+    let upload = upload::read(shared, limits, &parts.headers, body).await?;
     held.request_read();
 
     let line = match (line, api) {
@@ -128,8 +124,13 @@ async fn admitted(
         .then(|| front::callers_key(&parts.headers, &live.config))
         .flatten();
     let request = head::for_stack(&line, &entry, parts, upload.bytes, deadline, told.read, key)?;
-    let mut passing = Passing::new(entry.clone(), line.family, api, counted);
-    let response = match line.stack.clone().oneshot(request).await {
+    let mut passing = Box::new(Passing::new(entry.clone(), line.family, api, counted));
+    let mut stack = line.stack.clone();
+    let answered = match stack.ready().await {
+        Ok(ready) => ready.call(request).await,
+        Err(error) => Err(error),
+    };
+    let response = match answered {
         Ok(response) if response.status().is_redirection() => {
             return Ok(passing.refuse(&Refusal::new(
                 StatusCode::BAD_GATEWAY,

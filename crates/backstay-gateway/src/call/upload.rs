@@ -9,7 +9,11 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body::Body;
 use hyper::body::Incoming;
-use std::{future::poll_fn, pin::Pin};
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::Poll,
+};
 use tokio::time::timeout;
 
 /// A body in memory, and the room that it takes.
@@ -21,6 +25,7 @@ pub(super) struct Upload {
 /// Reserved at once for a body that does not say how long it is.
 const FIRST_STEP: usize = 16 * 1024;
 
+/// Reads all of it: within `limits`, and under the drain.
 pub(super) async fn read(
     shared: &Shared,
     limits: &Limits,
@@ -38,18 +43,32 @@ pub(super) async fn read(
         reserved: Reserved::none(&shared.buffered),
     };
     reading.make_room(announced.unwrap_or_default())?;
-    // The timer is made when something is waited for first.
-    match timeout(limits.body_time, reading.whole(announced)).await {
-        Ok(read) => Ok(Upload {
-            bytes: read?,
-            reserved: reading.reserved,
-        }),
-        Err(_) => Err(Refusal::new(
+    let mut whole = pin!(reading.whole(announced));
+    // Most bodies came with their head. Only who waits needs a timer, and the drain to end it.
+    if let Some(read) = at_once(whole.as_mut()).await {
+        return read;
+    }
+    let waiting = timeout(limits.body_time, whole);
+    match shared.leaving.drain.track(waiting).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(_)) => Err(Refusal::new(
             StatusCode::REQUEST_TIMEOUT,
             "slow_request_body",
             "the request's body did not come within `limits.body_time`",
         )),
+        Err(error) => Err(Refusal::of_error(&error.into())),
     }
+}
+
+/// What a future yields without waiting for anything.
+async fn at_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|cx| {
+        Poll::Ready(match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
+    })
+    .await
 }
 
 struct Reading {
@@ -61,17 +80,17 @@ struct Reading {
 // === impl Reading ===
 
 impl Reading {
-    async fn whole(&mut self, announced: Option<usize>) -> Result<Bytes, Refusal> {
+    async fn whole(mut self, announced: Option<usize>) -> Result<Upload, Refusal> {
         let Some(first) = self.frame().await? else {
-            return Ok(Bytes::new());
+            return Ok(self.read(Bytes::new()));
         };
         // Most bodies come in one piece, which need not be copied.
         self.make_room(first.len())?;
         if self.body.is_end_stream() {
-            return Ok(first);
+            return Ok(self.read(first));
         }
         let Some(second) = self.frame().await? else {
-            return Ok(first);
+            return Ok(self.read(first));
         };
         let mut whole = BytesMut::with_capacity(announced.unwrap_or(FIRST_STEP).max(first.len()));
         whole.extend_from_slice(&first);
@@ -81,7 +100,14 @@ impl Reading {
             whole.extend_from_slice(&piece);
             next = self.frame().await?;
         }
-        Ok(whole.freeze())
+        Ok(self.read(whole.freeze()))
+    }
+
+    fn read(self, bytes: Bytes) -> Upload {
+        Upload {
+            bytes,
+            reserved: self.reserved,
+        }
     }
 
     /// The next piece. Trailers say nothing to any API that is spoken to.

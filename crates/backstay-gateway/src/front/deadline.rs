@@ -3,7 +3,7 @@
 //! [`DeadlineHeader`] has their forms. The SDKs' own two are no deadline: they bound each read, so they shorten
 //! `headers` and `idle`. All are only ever earlier than what the configuration says.
 
-use backstay::deadline::{DeadlineHeader, ReadLimitHeader};
+use backstay::deadline::{DeadlineHeader, TimeForm};
 use http::{HeaderMap, HeaderName};
 use tokio::time::Duration;
 
@@ -22,15 +22,16 @@ impl Told {
     /// Reads these headers; what cannot be understood was not told.
     pub(crate) fn read(headers: &HeaderMap, believed: &[HeaderName]) -> Self {
         let mut told = Self::default();
-        for name in believed {
-            let (slot, value) = match DeadlineHeader::of(name) {
-                Some(header) => (&mut told.whole, header.read(headers)),
-                None => {
-                    let header = ReadLimitHeader::new(name.clone());
-                    (&mut told.read, header.read(headers))
-                }
+        // Hardly any call tells something: to look at what is there costs less than to look for each.
+        for (name, value) in headers {
+            if !believed.contains(name) {
+                continue;
+            }
+            let (slot, form) = match DeadlineHeader::of(name) {
+                Some(header) => (&mut told.whole, header.form()),
+                None => (&mut told.read, TimeForm::Seconds),
             };
-            if let Some(value) = value {
+            if let Some(value) = form.parse(value.as_bytes()) {
                 *slot = Some(slot.map_or(value, |other| other.min(value)));
             }
         }

@@ -14,8 +14,11 @@ use crate::{
     refusal::Refusal,
     routes::CallersKey,
 };
-use http::{HeaderMap, Method, Request, StatusCode, Version, header, uri::Authority};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version, header, uri::Authority};
 use std::sync::Arc;
+
+/// What a browser says of where a request comes from.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether a request may be looked at further, whatever it is for.
 pub(crate) fn check<B>(request: &Request<B>, listener: &Listener) -> Result<(), Refusal> {
@@ -155,7 +158,7 @@ fn origin<B>(request: &Request<B>, listener: &Listener) -> Result<(), Refusal> {
     }
     // A browser says so even where it leaves out the origin. Reading a page from a link is no call.
     let cross = headers
-        .get("sec-fetch-site")
+        .get(SEC_FETCH_SITE)
         .is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
     if cross && request.method() != Method::GET && request.method() != Method::HEAD {
         return foreign();

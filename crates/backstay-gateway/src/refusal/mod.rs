@@ -29,7 +29,9 @@ static SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 // === impl Refusal ===
 
+// All that makes one is marked as cold: it stands out of the way of the calls that pass.
 impl Refusal {
+    #[cold]
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -42,10 +44,12 @@ impl Refusal {
         }
     }
 
+    #[cold]
     pub(crate) fn bad(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
+    #[cold]
     pub(crate) fn method(allow: &'static str) -> Self {
         let message = format!("this path takes {allow} only");
         Self {
@@ -59,6 +63,7 @@ impl Refusal {
     }
 
     /// A browser is asked for the key: any user name, the key as the password.
+    #[cold]
     pub(crate) fn key() -> Self {
         Self {
             challenge: true,
@@ -70,6 +75,7 @@ impl Refusal {
         }
     }
 
+    #[cold]
     pub(crate) fn busy(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             retry_after: Some(1),

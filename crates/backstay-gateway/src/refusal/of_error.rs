@@ -11,6 +11,7 @@ use http::StatusCode;
 // === impl Refusal: from an error of the stack ===
 
 impl Refusal {
+    #[cold]
     pub(crate) fn of_error(error: &BoxError) -> Self {
         let Some(error) = Error::find(&**error) else {
             return Self::new(

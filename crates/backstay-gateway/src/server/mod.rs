@@ -1,6 +1,8 @@
 //! Sockets: accepting, one task per connection, and the bounds on both.
 
+mod beginning;
 mod leash;
+mod leashed;
 mod wire;
 mod workers;
 
@@ -9,7 +11,7 @@ pub(crate) use self::{
     workers::{Workers, here},
 };
 
-use self::{leash::Leashed, wire::Wire};
+use self::{beginning::Beginning, leashed::Leashed, wire::Wire};
 use crate::{call, shared::Shared};
 use http::Request;
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
@@ -119,7 +121,8 @@ async fn serve(stream: std::net::TcpStream, place: usize, shared: Arc<Shared>) {
         .keep_alive_timeout(H2_PING_WAIT);
     let orderly = async {
         let mut connection = pin!(server.serve_connection(TokioIo::new(wire), service));
-        let (draining, closed) = (shared.leaving.drain.started(), shared.leaving.closed());
+        let draining = Beginning::of(&shared.leaving.drain);
+        let closed = shared.leaving.closed();
         tokio::select! {
             biased;
             // An error is the caller's: it has been told what could be told.

@@ -43,6 +43,8 @@ pub(crate) struct Reader {
 struct Inside {
     half: OwnedReadHalf,
     ahead: Vec<u8>,
+    /// The turn of the task in which there was nothing to read.
+    waits_in: Option<u32>,
 }
 
 const TOO_SLOW: &[u8] =
@@ -54,7 +56,11 @@ impl Reader {
     /// Ready when the other side has closed its connection, or its half of it.
     pub(super) fn poll_peer_left(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut inside = self.inside.lock();
-        let Inside { half, ahead } = &mut *inside;
+        if inside.waits_in == Some(self.leash.turn()) {
+            // hyper has just asked.
+            return Poll::Pending;
+        }
+        let Inside { half, ahead, .. } = &mut *inside;
         while ahead.len() < MAX_AHEAD {
             let mut piece = [const { MaybeUninit::uninit() }; PIECE];
             let mut read = ReadBuf::uninit(&mut piece);
@@ -71,10 +77,16 @@ impl Reader {
 
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut inside = self.inside.lock();
-        let Inside { half, ahead } = &mut *inside;
+        let Inside {
+            half,
+            ahead,
+            waits_in,
+        } = &mut *inside;
         let before = buf.filled().len();
         if ahead.is_empty() {
-            ready!(Pin::new(half).poll_read(cx, buf))?;
+            let polled = Pin::new(half).poll_read(cx, buf);
+            *waits_in = polled.is_pending().then(|| self.leash.turn());
+            ready!(polled)?;
         } else {
             let taken = ahead.len().min(buf.remaining());
             buf.put_slice(ahead.get(..taken).unwrap_or_default());
@@ -112,6 +124,7 @@ impl Wire {
             inside: Mutex::new(Inside {
                 half,
                 ahead: Vec::new(),
+                waits_in: None,
             }),
             leash,
         });
