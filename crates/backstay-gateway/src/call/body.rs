@@ -10,8 +10,9 @@ use crate::{
     trails::{Ending, Entry},
 };
 use backstay::{BoxError, Error, ErrorKind};
+use backstay_client::ConnectionReuse;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, header};
+use http::{HeaderMap, header, response};
 use http_body::{Body, Frame, SizeHint};
 use std::{
     fmt,
@@ -156,11 +157,15 @@ impl Passing {
         &self.entry
     }
 
-    pub(super) fn begin(&mut self, headers: &HeaderMap, body: StackBody) {
+    /// The answer has begun, with this head from the stack.
+    pub(super) fn begin(&mut self, head: &response::Parts, body: StackBody) {
         // To a body whose length is known nothing can be added.
         let is_open = body.size_hint().exact().is_none();
-        self.events =
-            (is_open && is_event_stream(headers)).then(|| (Events::default(), Gather::new()));
+        if is_open && is_event_stream(&head.headers) {
+            let connection = head.extensions.get::<ConnectionReuse>();
+            let by_a_task = !connection.is_some_and(|connection| connection.driven_by_call);
+            self.events = Some((Events::default(), Gather::new(by_a_task)));
+        }
         self.inner = Some(body);
     }
 

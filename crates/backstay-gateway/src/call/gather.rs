@@ -3,7 +3,8 @@
 //! hyper hands over one chunk of an answer at a time, and goes back to its own task for the next one although
 //! it has been read already. Passed on like this, each costs a write, and the caller a wake-up. So who has a
 //! piece gives way for one turn of its task, to see whether there is another: to the tasks that can run, and
-//! not to the network. What came alone is not kept for more than that.
+//! not to the network. What came alone is not kept for more than that. Where no task is in between, because the
+//! call drives its connection itself, all that was read comes in the same turn, and it gives no way.
 
 use bytes::{Bytes, BytesMut};
 use std::task::{Context, Poll};
@@ -17,6 +18,8 @@ pub(super) struct Gather {
     /// The only one: it is not copied.
     first: Bytes,
     all: BytesMut,
+    /// Another task may have more to hand over.
+    gives_way: bool,
     /// Nothing has gone out yet: what is there at once goes out with the head.
     at_head: bool,
     /// The turn of the task in which it gave way, if it has since the last piece.
@@ -26,10 +29,11 @@ pub(super) struct Gather {
 // === impl Gather ===
 
 impl Gather {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(gives_way: bool) -> Self {
         Self {
             first: Bytes::new(),
             all: BytesMut::new(),
+            gives_way,
             at_head: true,
             gave_way: None,
         }
@@ -62,7 +66,7 @@ impl Gather {
             return Poll::Pending;
         }
         match self.gave_way {
-            None if !self.at_head => {
+            None if self.gives_way && !self.at_head => {
                 self.gave_way = Some(turn);
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -109,7 +113,7 @@ mod tests {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
         let mut cx = Context::from_waker(&waker);
-        let mut gather = Gather::new();
+        let mut gather = Gather::new(true);
         assert_eq!(gather.push("head ".into()), None);
         assert_eq!(gather.poll_pause(&mut cx, 1), Poll::Ready("head ".into()));
         assert_eq!(gather.poll_pause(&mut cx, 1), Poll::Pending);
@@ -128,7 +132,7 @@ mod tests {
     #[test]
     fn a_piece_that_comes_alone_waits_for_one_turn_and_is_not_copied() {
         let mut cx = Context::from_waker(Waker::noop());
-        let mut gather = Gather::new();
+        let mut gather = Gather::new(true);
         gather.push("head".into());
         gather.take();
         let piece = Bytes::copy_from_slice(b"alone");
@@ -141,8 +145,23 @@ mod tests {
     }
 
     #[test]
+    fn without_a_task_in_between_what_is_there_goes_out_at_once() {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut gather = Gather::new(false);
+        gather.push("head".into());
+        gather.take();
+        for piece in ["a", "b"] {
+            assert_eq!(gather.push(piece.into()), None);
+        }
+        assert_eq!(gather.poll_pause(&mut cx, 1), Poll::Ready("ab".into()));
+        assert_eq!(woken.0.load(Relaxed), 0, "it came back for nothing");
+    }
+
+    #[test]
     fn no_more_is_gathered_than_its_bound() {
-        let mut gather = Gather::new();
+        let mut gather = Gather::new(true);
         let piece = Bytes::from(vec![b'x'; MAX_GATHERED / 2]);
         assert_eq!(gather.push(piece.clone()), None);
         assert_eq!(gather.push(piece).map(|all| all.len()), Some(MAX_GATHERED));
