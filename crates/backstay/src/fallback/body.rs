@@ -33,6 +33,9 @@ pub struct FallbackBody<R> {
     /// While there may be more than the frames. Boxed: an answer that is all there, as most unary ones are, is
     /// moved from layer to layer without it.
     tail: Option<Box<Tail<R>>>,
+    /// Nothing is held, and what comes from within is passed on as it comes. Said once, so that it need not be
+    /// found out for each frame.
+    flows: bool,
 }
 
 /// What has not come yet.
@@ -88,6 +91,7 @@ where
                 body.length_reached();
             }
         }
+        body.settle();
         body
     }
 }
@@ -97,7 +101,14 @@ impl<R> FallbackBody<R> {
         Self {
             frames,
             tail: inner.map(|inner| Box::new(Tail { inner, live })),
+            flows: false,
         }
+    }
+
+    fn settle(&mut self) {
+        let live = self.tail.as_ref().and_then(|tail| tail.live.as_ref());
+        let is_open = live.is_some_and(|live| matches!(live.stage, Stage::Open));
+        self.flows = is_open && self.frames.is_empty();
     }
 
     /// An answer that is all there.
@@ -157,7 +168,7 @@ where
         polled: Polled<Bytes, E>,
     ) -> Polled<Bytes> {
         let polled = polled.map_err(Into::into);
-        match polled {
+        let polled = match polled {
             Poll::Ready(Some(Ok(_))) => {
                 if let Some(Tail { inner, live }) = self.tail.as_deref_mut()
                     && let Some(live) = live
@@ -173,7 +184,9 @@ where
             Poll::Ready(Some(Err(error))) => self.end(Some(error)),
             Poll::Ready(None) => self.end(None),
             Poll::Pending => polled,
-        }
+        };
+        self.settle();
+        polled
     }
 
     /// No more comes from within.
@@ -192,6 +205,7 @@ where
     #[inline(never)]
     fn poll_aside(&mut self, cx: &mut Context<'_>) -> Polled<Bytes> {
         if let Some(polled) = self.before_rest(cx) {
+            self.settle();
             return polled;
         }
         let Some(tail) = &mut self.tail else {
@@ -243,9 +257,8 @@ where
     #[inline(always)]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<Bytes> {
         let this = self.get_mut();
-        // Whether the next thing is a frame from within.
         let tail = match &mut this.tail {
-            Some(tail) if this.frames.is_empty() && tail.flows() => tail,
+            Some(tail) if this.flows => tail,
             _ => return this.poll_aside(cx),
         };
         let polled = ManuallyDrop::new(Pin::new(&mut tail.inner).poll_frame(cx));
@@ -253,7 +266,6 @@ where
             (Poll::Ready(Some(Ok(frame))), Some(live)) => {
                 live.passes(frame) && frame.is_data() && !tail.inner.is_end_stream()
             }
-            (Poll::Ready(Some(Ok(frame))), None) => frame.is_data(),
             (Poll::Pending, _) => return Poll::Pending,
             (Poll::Ready(_), _) => false,
         };
@@ -265,7 +277,8 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        if !self.frames.is_empty() {
+        // While it flows it was asked after the last frame.
+        if self.flows || !self.frames.is_empty() {
             return false;
         }
         match self.tail.as_deref() {
@@ -338,18 +351,5 @@ impl<R> fmt::Debug for FallbackBody<R> {
             .field("held_bytes", &self.frames.bytes())
             .field("stage", &live.map(|live| live.stage))
             .finish_non_exhaustive()
-    }
-}
-
-// === impl Tail ===
-
-impl<R> Tail<R> {
-    /// Whether what comes from within is passed on as it comes.
-    #[inline]
-    fn flows(&self) -> bool {
-        match &self.live {
-            Some(live) => matches!(live.stage, Stage::Open),
-            None => true,
-        }
     }
 }

@@ -48,8 +48,8 @@ struct Watch {
     touched: bool,
     /// A semantic event has come since the clock was read last.
     progressed: bool,
-    /// The end marker has come.
-    ended: bool,
+    /// What has come, of that which stops a clock for good.
+    noted: Signals,
 }
 
 /// How the layer itself ends a body.
@@ -92,7 +92,7 @@ impl<B> TimeoutsBody<B> {
                 alarm,
                 timeless: false,
                 frames: 0,
-                ended: false,
+                noted: Signals::NONE,
             }),
         }
     }
@@ -202,19 +202,27 @@ impl Watch {
     fn passes(&mut self, frame: &Frame<Bytes>) -> bool {
         let seen = self.observer.frame(&self.call, frame);
         self.touched = true;
+        self.progressed |= seen.has(Signals::OUTPUT);
+        if seen.adds_to(self.noted) {
+            self.note(seen);
+        }
+        self.frames = self.frames.wrapping_add(1);
+        frame.is_data() && !self.must_look()
+    }
+
+    /// Something came for the first time.
+    #[cold]
+    fn note(&mut self, seen: Signals) {
         if seen.has(Signals::OUTPUT) {
-            self.progressed = true;
             self.limits.first_token_came();
         }
         if seen.has(Signals::CONTENT) {
             self.limits.first_content_came();
         }
-        if seen.has(Signals::ENDED) && !self.ended {
-            self.ended = true;
+        if seen.has(Signals::ENDED) && !self.noted.has(Signals::ENDED) {
             self.limits.answer_ended(Instant::now());
         }
-        self.frames = self.frames.wrapping_add(1);
-        frame.is_data() && !self.must_look()
+        self.noted |= seen;
     }
 
     fn must_look(&self) -> bool {
@@ -268,7 +276,7 @@ impl Watch {
         // A stream without an end marker that says why it stopped, and then nothing, has ended too.
         let between_frames = matches!(expired.clock, Clock::Idle | Clock::Liveness);
         let finished = between_frames && self.call.signals().has(Signals::FINISHED);
-        if self.ended || finished {
+        if self.noted.has(Signals::ENDED) || finished {
             if let Some(alone) = self.alone.take() {
                 alone.complete();
             }
