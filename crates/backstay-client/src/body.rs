@@ -1,9 +1,6 @@
 //! The response body: hyper's, with the properties that layers above need.
 
-use crate::{
-    Error,
-    direct::{Lease, quiet},
-};
+use crate::{Error, direct::Lease};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -107,20 +104,16 @@ impl fmt::Debug for ResponseBody {
     }
 }
 
-/// The next frame, if it is there or on the socket. Only the last poll before `Pending` has the task's waker.
+/// The next frame, if it is there or on the socket.
 fn poll_driven(
     inner: &mut Incoming,
     lease: &mut dyn Lease,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
     let mut inner = Pin::new(inner);
-    if let Poll::Ready(frame) = inner.as_mut().poll_frame(&mut quiet()) {
-        return Poll::Ready(frame);
-    }
-    lease.drive(&mut quiet());
-    if let Poll::Ready(frame) = inner.as_mut().poll_frame(&mut quiet()) {
+    if let Poll::Ready(frame) = inner.as_mut().poll_frame(cx) {
         return Poll::Ready(frame);
     }
     lease.drive(cx);
-    inner.poll_frame(&mut quiet())
+    inner.poll_frame(cx)
 }

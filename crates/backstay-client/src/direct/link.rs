@@ -35,7 +35,6 @@ pin_project! {
         connection: &'a mut Option<Driven>,
         #[pin]
         response: F,
-        sent: bool,
     }
 }
 
@@ -44,10 +43,6 @@ type Driven = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 /// A connection in the hands of a response's body.
 pub(crate) trait Lease: Send {
     /// Reads and writes what it can.
-    ///
-    /// hyper's halves wake whoever polls the other one. Here both are polled by the same task, which would
-    /// wake itself for nothing; so [`quiet`] polls come first, and only a poll that leaves the task waiting has
-    /// the task's own waker.
     fn drive(&mut self, cx: &mut Context<'_>);
 
     /// The response has been read, or its reader has left: back to the idle ones, where the connection can
@@ -117,7 +112,6 @@ where
         Sending {
             connection: &mut self.connection,
             response: self.send.try_send_request(request),
-            sent: false,
         }
     }
 }
@@ -152,20 +146,13 @@ impl<F: Future> Future for Sending<'_, F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut this = self.project();
-        // The first poll only writes: it leaves the task waiting.
-        if mem::replace(this.sent, true) {
-            drive(this.connection, &mut quiet());
-            if let Poll::Ready(result) = this.response.as_mut().poll(&mut quiet()) {
-                return Poll::Ready(result);
-            }
-        }
+        let this = self.project();
         drive(this.connection, cx);
-        this.response.poll(&mut quiet())
+        this.response.poll(cx)
     }
 }
 
-/// For polls after which the task does not wait.
-pub(crate) fn quiet() -> Context<'static> {
+/// For polls for whose outcome nobody waits.
+fn quiet() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }

@@ -23,6 +23,6 @@ mod reaper;
 pub(crate) use self::{
     exchange::{complete, exchange, takes},
     host::Host,
-    link::{Lease, quiet},
+    link::Lease,
     pool::{Limits, Pool},
 };
