@@ -47,6 +47,8 @@ enum Bench {
     Allocations(allocations::Options),
     /// A hop through the gateway, beside proxies given by their URLs
     Gateway(gateway::Options),
+    /// Calls of the kinds that a gateway gets, for a profile of them; nothing is timed
+    Rehearse(gateway::Rehearsal),
     /// Fails if the backstay stack allocates more than it may
     Check,
     /// Another model put into a request, beside serde_json; fails if a bar is missed
@@ -60,6 +62,7 @@ fn main() -> Result<ExitCode, BoxError> {
         Bench::Overhead(options) => overhead::run(&options).map(|()| ExitCode::SUCCESS),
         Bench::Allocations(options) => allocations::run(&options).map(|()| ExitCode::SUCCESS),
         Bench::Gateway(options) => gateway::run(&options).map(|()| ExitCode::SUCCESS),
+        Bench::Rehearse(options) => gateway::rehearse(&options).map(|()| ExitCode::SUCCESS),
         Bench::Check => check::run(),
         Bench::Splice(options) => splice::run(&options),
         Bench::Observe(options) => observe::run(&options),

@@ -56,6 +56,12 @@ impl Place {
         self
     }
 
+    /// The same contender, at another path.
+    pub(super) fn at(mut self, path: &str) -> Self {
+        self.path = path.into();
+        self
+    }
+
     /// One call over a connection of its own; the status of its answer.
     pub(super) async fn once(&self, body: &str) -> Result<u16, BoxError> {
         Caller::connect(self).await?.call(body).await

@@ -5,13 +5,16 @@
 
 mod caller;
 mod programs;
+mod rehearsal;
+
+pub(crate) use self::rehearsal::{Options as Rehearsal, run as rehearse};
 
 use self::{
     caller::{Caller, Place},
     programs::{Program, resident},
 };
 use crate::{row::Row, timing::median};
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -164,7 +167,8 @@ async fn latencies(case: Case, all: &[Proxy], options: &Options) -> Result<(), B
     for round in 0..=options.rounds {
         for turn in 0..all.len() {
             let at = (round + turn) % all.len();
-            let mut times = a_turn(case, &all[at].place, all[at].calls(options)).await?;
+            let (place, calls) = (&all[at].place, all[at].calls(options));
+            let mut times = a_turn(case.body, case.connections, 200, place, calls).await?;
             times.sort_unstable();
             if round > 0 {
                 p50s[at].push(micros(&times, 0.50));
@@ -190,17 +194,24 @@ async fn latencies(case: Case, all: &[Proxy], options: &Options) -> Result<(), B
 }
 
 /// So many calls, spread over the connections.
-async fn a_turn(case: Case, place: &Place, calls: usize) -> Result<Vec<Duration>, BoxError> {
+async fn a_turn(
+    body: &str,
+    connections: usize,
+    expected: u16,
+    place: &Place,
+    calls: usize,
+) -> Result<Vec<Duration>, BoxError> {
+    let body: Arc<str> = body.into();
     let mut callers = JoinSet::new();
-    for _ in 0..case.connections {
-        let place = place.clone();
+    for _ in 0..connections {
+        let (place, body) = (place.clone(), Arc::clone(&body));
         callers.spawn(async move {
             let mut caller = Caller::connect(&place).await?;
-            let mut times = Vec::with_capacity(calls / case.connections);
-            for _ in 0..calls / case.connections {
+            let mut times = Vec::with_capacity(calls / connections);
+            for _ in 0..calls / connections {
                 let began = Instant::now();
-                let status = caller.call(case.body).await?;
-                if status != 200 {
+                let status = caller.call(&body).await?;
+                if status != expected {
                     return Err(format!("{place} answered {status}").into());
                 }
                 times.push(Instant::now().saturating_duration_since(began));

@@ -64,6 +64,23 @@ impl Program {
         })
     }
 
+    /// Ends it as whoever runs it would, and waits until it has ended.
+    #[cfg(unix)]
+    pub(super) fn ended(mut self) -> Result<(), BoxError> {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM)?;
+        let status = self.child.wait()?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(format!("the program ended with {status}").into()),
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn ended(self) -> Result<(), BoxError> {
+        Err("there is no signal that asks a program to end".into())
+    }
+
     pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
