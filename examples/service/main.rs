@@ -96,17 +96,19 @@ async fn run(arguments: &Arguments) -> Result<bool, BoxError> {
     let report = serve::serve(listener, app, &drain).await?;
     let seen = clients.await??;
     println!("{report}");
-    // What the report says is what the clients saw.
+    // What the report says is what the clients saw, who do not include the one that does not read. Its stream is
+    // cancelled or unpolled: the server, woken, polls a body only if its buffer has room, which is as the last
+    // write to the full socket left it.
     let as_it_must = seen
         == Seen {
             complete: report.completed,
-            cut_off: report.cancelled,
+            cut_off: (report.cancelled + report.unpolled).saturating_sub(1),
             refused: report.refused,
         };
     if !as_it_must {
         println!("the clients saw something else: {seen:?}");
     }
-    Ok(as_it_must && report.unpolled == 1 && mock_is_idle(&mock).await)
+    Ok(as_it_must && report.unpolled <= 1 && mock_is_idle(&mock).await)
 }
 
 /// Whether the provider generates for nobody any more, but for the client that does not read: that call lives

@@ -124,7 +124,11 @@ async fn the_report_says_what_the_clients_saw_and_the_service_ends() {
         .flatten()
         .collect();
     // In flight: completed, failed, cancelled, unpolled; refused.
-    assert_eq!(counts, [6, 3, 0, 2, 1, 1], "{report}");
+    let [6, 3, 0, cancelled, unpolled, 1] = counts[..] else {
+        panic!("{report}");
+    };
+    // The stream whose client does not read is either: its server polls it once more if it has room to write.
+    assert!(matches!((cancelled, unpolled), (2, 1) | (3, 0)), "{report}");
 }
 
 #[tokio::test]

@@ -9,12 +9,14 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 use peer::{LONG, get, head, until_eof, within};
 use std::{convert::Infallible, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
     time,
 };
@@ -50,6 +52,12 @@ async fn listen() -> (TcpListener, String) {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     (listener, url)
 }
+
+/// More than the sockets on the way from a server to a reader who does not read can hold.
+const PIECES: usize = 512;
+const PIECE: usize = 64 * 1024;
+/// How long nothing moves when nothing can.
+const STUCK: Duration = Duration::from_millis(200);
 
 /// Takes a connection, and answers its first request.
 async fn answered(listener: &TcpListener, answer: &[u8]) -> TcpStream {
@@ -162,6 +170,102 @@ async fn a_long_stream_gives_its_connection_back_too() {
     head(&mut stream).await;
     stream.write_all(EMPTY).await.unwrap();
     assert!(reused(&within(again).await.unwrap()));
+}
+
+/// Writes a chunked answer piece by piece, tells how much of it is on its way, and ends it.
+async fn flood(mut stream: TcpStream, pieces: usize, written: watch::Sender<usize>) {
+    let piece = vec![b'x'; PIECE];
+    let size = format!("{PIECE:x}\r\n");
+    for count in 1..=pieces {
+        for part in [size.as_bytes(), &piece, b"\r\n"] {
+            stream.write_all(part).await.unwrap();
+        }
+        written.send_replace(count);
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+}
+
+/// Waits until a writer gets no further: all the buffers on the way are full.
+async fn until_stuck(written: &mut watch::Receiver<usize>) {
+    let stuck = async { while time::timeout(STUCK, written.changed()).await.is_ok() {} };
+    within(stuck).await;
+    assert!(*written.borrow() < PIECES, "more fits into the buffers");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_whose_reader_pauses_never_waits_for_what_has_come() {
+    const STREAMS: usize = 4;
+    const SOME: usize = PIECES / 4;
+    let (listener, url) = listen().await;
+    let client = client();
+    let mut open = Vec::new();
+    for _ in 0..STREAMS {
+        open.push(tokio::join!(
+            send(&client, &url),
+            answered(&listener, CHUNKED)
+        ));
+    }
+    let mut streams = JoinSet::new();
+    // All are open by now: one that has ended gives its connection to nobody.
+    for (pause, (response, stream)) in open.into_iter().enumerate() {
+        streams.spawn(flood(stream, SOME, watch::channel(0).0));
+        streams.spawn(async move {
+            let mut body = response.into_body();
+            let (mut bytes, mut frames) = (0, 0);
+            // The time limit is outside of this task: nothing but the body wakes it while it waits.
+            while let Some(frame) = body.frame().await {
+                bytes += frame.unwrap().into_data().unwrap().len();
+                frames += 1;
+                // As a server does whose own client is slow, it leaves the body alone after a frame.
+                if pause > 0 && frames % (pause * 16) == 0 {
+                    time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+            assert_eq!(bytes, SOME * PIECE);
+        });
+    }
+    within(async {
+        while let Some(ended) = streams.join_next().await {
+            ended.unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_behind_a_server_goes_on_when_its_own_reader_does() {
+    let (upstream, url) = listen().await;
+    let (front, _) = listen().await;
+    let client = client();
+    let address = front.local_addr().unwrap();
+    let served = tokio::spawn(async move {
+        let (stream, _) = front.accept().await.unwrap();
+        let pass = service_fn(move |_| client.clone().oneshot(get(&url)));
+        http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), pass)
+            .await
+    });
+    let mut reader = TcpStream::connect(address).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nhost: front\r\nconnection: close\r\n\r\n";
+    reader.write_all(request).await.unwrap();
+
+    let stream = answered(&upstream, CHUNKED).await;
+    let (written, mut progress) = watch::channel(0);
+    let flooded = tokio::spawn(flood(stream, PIECES, written));
+    head(&mut reader).await;
+    until_stuck(&mut progress).await;
+    // Some of it, so that it gets stuck again at another place; then the rest.
+    let mut some = vec![0; PIECES * PIECE / 8];
+    within(reader.read_exact(&mut some)).await.unwrap();
+    until_stuck(&mut progress).await;
+    let mut rest = Vec::new();
+    within(reader.read_to_end(&mut rest)).await.unwrap();
+
+    assert!(rest.ends_with(b"\r\n0\r\n\r\n"));
+    let bytes = some.iter().chain(&rest).filter(|byte| **byte == b'x');
+    assert_eq!(bytes.count(), PIECES * PIECE);
+    within(served).await.unwrap().unwrap();
+    within(flooded).await.unwrap();
 }
 
 #[tokio::test]
@@ -368,7 +472,7 @@ async fn an_upgrade_is_left_to_hyper_util() {
         answered(&listener, switching)
     );
     let upgraded = within(hyper::upgrade::on(response.unwrap())).await.unwrap();
-    let mut upgraded = hyper_util::rt::TokioIo::new(upgraded);
+    let mut upgraded = TokioIo::new(upgraded);
     stream.write_all(b"hello").await.unwrap();
     let mut hello = [0; 5];
     within(upgraded.read_exact(&mut hello)).await.unwrap();

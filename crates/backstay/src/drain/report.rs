@@ -21,6 +21,9 @@ pub struct DrainReport {
     pub cancelled: usize,
     /// Nobody polled them when the grace period was over. The hooks of calls were run from their records; what
     /// is inside lives until they are dropped.
+    ///
+    /// A stream behind a client that does not read is one of these, or one of the cancelled: a server that is
+    /// woken polls its body if it has room to write, and hyper's has some after most writes.
     pub unpolled: usize,
     /// The hooks of all calls under it and the cleanups of its scopes, those that were running when it began
     /// included. A scope whose tasks do not end is one more that is running.
