@@ -28,7 +28,7 @@ use tokio::{
 };
 use tower::{ServiceBuilder, ServiceExt};
 
-const GRACE: Duration = Duration::from_millis(600);
+const GRACE: Duration = Duration::from_millis(1_500);
 const HOOK_WAIT: Duration = Duration::from_millis(500);
 /// How long connections may take to close once every request has its answer.
 const CONNECTIONS_WAIT: Duration = Duration::from_millis(200);
@@ -134,10 +134,10 @@ async fn it_ends_at_the_deadlines_or_with_the_grace_period_whichever_is_first() 
 
     let short = served.ask("short", "50").await;
     // Its deadline passes within the grace period, the other's does not.
-    let late = served.ask("long", "0.4").await;
+    let late = served.ask("long", "1.2").await;
     let long = served.ask("long", "50").await;
     let never = served.ask("never", "50");
-    let late_head = served.ask("never", "0.3");
+    let late_head = served.ask("never", "1");
     let ends = async {
         let (short, late, long) = tokio::join!(
             short.into_body().collect(),
@@ -195,6 +195,8 @@ async fn a_client_that_does_not_read_does_not_keep_it() {
         took < GRACE + HOOK_WAIT + CONNECTIONS_WAIT + PROMPTLY,
         "{took:?}"
     );
-    assert_eq!((report.in_flight, report.unpolled), (1, 1), "{report}");
+    // Nobody polled it, or its server did once more, which found its deadline passed.
+    assert_eq!(report.in_flight, 1);
+    assert_eq!(report.unpolled + report.failed, 1, "{report}");
     drop(unread);
 }
