@@ -62,9 +62,12 @@ impl Place {
         self
     }
 
-    /// One call over a connection of its own; the status of its answer.
-    pub(super) async fn once(&self, body: &str) -> Result<u16, BoxError> {
-        Caller::connect(self).await?.call(body).await
+    /// One call over a connection of its own, which ends with it: the status of the answer, and whether it
+    /// has a stream's end marker. What was cut off has been read as far as it came.
+    pub(super) async fn once(&self, body: &str) -> Result<(Option<u16>, bool), BoxError> {
+        let mut caller = Caller::connect(self).await?;
+        let status = caller.call(body).await.ok();
+        Ok((status, find(&caller.read, b"data: [DONE]").is_some()))
     }
 }
 

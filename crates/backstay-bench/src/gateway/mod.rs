@@ -71,10 +71,23 @@ struct Case {
     connections: usize,
 }
 
+/// What came of a call that takes long.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    took: Duration,
+    /// `None` where nothing came that could be read.
+    status: Option<u16>,
+    /// A stream's end marker was there.
+    whole: bool,
+}
+
 const UNARY: &str = r#"{"model":"steady","messages":[{"role":"user","content":"hello"}]}"#;
 const STREAM: &str =
     r#"{"model":"eight","stream":true,"messages":[{"role":"user","content":"hello"}]}"#;
-const LATE: &str = r#"{"model":"slow-headers@9000","messages":[]}"#;
+const LATE: &str =
+    r#"{"model":"slow-headers@9000","messages":[{"role":"user","content":"hello"}]}"#;
+const LONG: &str =
+    r#"{"model":"twenty","stream":true,"messages":[{"role":"user","content":"hello"}]}"#;
 
 const CASES: [Case; 3] = [
     Case {
@@ -94,14 +107,17 @@ const CASES: [Case; 3] = [
     },
 ];
 
-/// The budget of the calls whose upstream answers after 9 s.
+/// The budget of the calls whose upstream answers after 9 s, and the clock of the first token of long streams.
 const BUDGET: Duration = Duration::from_secs(2);
 /// Nothing takes longer.
 const HANGS: Duration = Duration::from_secs(60);
 
-/// Eight tokens for the streams.
-const SCRIPT: &str =
-    r#"{"models":{"eight":[{"tokens":["a","b","c","d","e","f","g","h"],"times":1}]}}"#;
+/// Eight tokens for the streams, and twenty-one with a second between each two.
+const SCRIPT: &str = r#"{"models":{
+    "eight":[{"tokens":["a","b","c","d","e","f","g","h"],"times":1}],
+    "twenty":[{"tokens":["a","b","c","d","e","f","g","h","i","j","k","l","m","n","o","p","q","r","s","t","u"],
+        "delay_between_tokens_ms":1000,"times":1}]
+}}"#;
 
 pub(crate) fn run(options: &Options) -> Result<(), BoxError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -130,22 +146,23 @@ async fn measure(options: &Options) -> Result<(), BoxError> {
     for case in CASES {
         latencies(case, &all, options).await?;
     }
-    for proxy in all.iter().filter(|proxy| proxy.name != "direct") {
-        let began = Instant::now();
-        let status = timeout(HANGS, proxy.place.once(LATE)).await??;
-        let took = Instant::now().saturating_duration_since(began);
-        print(
-            "2 s budget, upstream after 9 s",
-            &proxy.name,
-            "s",
-            took.as_secs_f64(),
-        )?;
-        print(
-            "2 s budget, upstream after 9 s",
-            &proxy.name,
-            "status",
-            f64::from(status),
-        )?;
+    let proxies = || all.iter().filter(|proxy| proxy.name != "direct");
+    for (proxy, late) in proxies().zip(asked(proxies(), LATE).await) {
+        let print = |unit, value| print("2 s budget, upstream after 9 s", &proxy.name, unit, value);
+        print("s", late.took.as_secs_f64())?;
+        print("status", late.status.map_or(f64::NAN, f64::from))?;
+    }
+    for (proxy, long) in proxies().zip(asked(proxies(), LONG).await) {
+        let print = |unit, value| {
+            print(
+                "2 s for the first token, stream of 20 s",
+                &proxy.name,
+                unit,
+                value,
+            )
+        };
+        print("s", long.took.as_secs_f64())?;
+        print("whole", f64::from(u8::from(long.whole)))?;
     }
     let resident = memory(&gateway, options.streams).await?;
     print("resident per open stream", "backstay", "KiB", resident)?;
@@ -157,6 +174,30 @@ fn contender(name: &str, place: &Place) -> Proxy {
         name: name.to_owned(),
         place: place.clone(),
     }
+}
+
+/// One call at each place, all at once: none is disturbed, as each waits.
+async fn asked(proxies: impl Iterator<Item = &Proxy>, body: &'static str) -> Vec<Asked> {
+    let calls: Vec<_> = proxies
+        .map(|proxy| {
+            let place = proxy.place.clone();
+            tokio::spawn(async move {
+                let began = Instant::now();
+                let read = timeout(HANGS, place.once(body)).await;
+                let (status, whole) = read.ok().and_then(Result::ok).unwrap_or_default();
+                Asked {
+                    took: Instant::now().saturating_duration_since(began),
+                    status,
+                    whole,
+                }
+            })
+        })
+        .collect();
+    let mut all = Vec::with_capacity(calls.len());
+    for call in calls {
+        all.push(call.await.unwrap_or_default());
+    }
+    all
 }
 
 async fn latencies(case: Case, all: &[Proxy], options: &Options) -> Result<(), BoxError> {
@@ -262,11 +303,15 @@ targets = ["mock"]
 [[routes]]
 model = "slow-headers@9000"
 targets = ["mock"]
-budget = "{}s"
+budget = "{budget}s"
+[[routes]]
+model = "twenty"
+targets = ["mock"]
+clocks.stream.first_token = "{budget}s"
 [upstream]
 proxy = "none"
 "#,
-        BUDGET.as_secs()
+        budget = BUDGET.as_secs()
     )
 }
 
