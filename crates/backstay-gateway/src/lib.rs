@@ -88,6 +88,7 @@ mod call;
 pub mod config;
 mod front;
 mod gateway;
+mod leash;
 mod leaving;
 mod refusal;
 mod routes;

@@ -1,6 +1,6 @@
 //! One request and the head of its response, over an idle connection or a new one.
 
-use super::{host::Host, link::Link, pool::Pool};
+use super::{host::Host, link::Link, pool::Pool, reaper};
 use crate::{BoxError, ConnectionReuse, Error, ResponseBody};
 use http::{
     Method, Request, Response, Uri,
@@ -52,7 +52,10 @@ where
         let is_idle = idle.is_some();
         let mut link = match idle {
             Some(link) => link,
-            None => pool.connect(&host, limit).await?,
+            None => {
+                reaper::start(&pool);
+                pool.connect(&host, limit).await?
+            }
         };
         // One place that sends: a future is as large as all that it may have to hold.
         let mut failure = match link.send(request).await {

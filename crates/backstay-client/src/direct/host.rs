@@ -1,12 +1,12 @@
 //! One host and the connections to it that nobody uses now.
 
-use super::{link::Link, pool::Limits};
+use super::link::Link;
 use http::{
     HeaderValue, Uri,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use parking_lot::{Mutex, MutexGuard};
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 /// An authority of plain http, with its idle connections.
 pub(crate) struct Host<B> {
@@ -20,6 +20,15 @@ pub(crate) struct Host<B> {
 struct Idle<B> {
     link: Box<Link<B>>,
     since: Instant,
+}
+
+/// The bounds of what lies idle.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How many connections to one host.
+    pub(crate) most_idle: usize,
+    /// For how long; `None` is for ever.
+    pub(crate) idle_timeout: Option<Duration>,
 }
 
 /// The port that a `host` header leaves out (RFC 9110, section 4.2.1).

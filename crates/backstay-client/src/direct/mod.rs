@@ -22,7 +22,7 @@ mod reaper;
 
 pub(crate) use self::{
     exchange::{complete, exchange, takes},
-    host::Host,
+    host::{Host, Limits},
     link::Lease,
-    pool::{Limits, Pool},
+    pool::Pool,
 };

@@ -1,16 +1,18 @@
 //! All hosts that a client speaks to in this way.
 
 use super::{
-    host::Host,
+    host::{Host, Limits},
     link::Link,
-    reaper::{self, Watch},
 };
 use crate::{BoxError, Error, connect::Connector, connect::with_limit};
 use http::{Uri, uri::Authority};
 use http_body::Body;
 use hyper::client::conn::http1;
 use parking_lot::{Mutex, MutexGuard};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 use tokio::time::Duration;
 use tower_service::Service;
 
@@ -19,19 +21,11 @@ pub(crate) struct Pool<B> {
     connector: Connector,
     limits: Limits,
     hosts: Mutex<Hosts<B>>,
-    watch: Watch,
+    /// Whether a reaper looks through them.
+    watched: Arc<AtomicBool>,
 }
 
 pub(super) type Hosts<B> = HashMap<Box<str>, Arc<Host<B>>>;
-
-/// The bounds of what lies idle.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// How many connections to one host.
-    pub(crate) most_idle: usize,
-    /// For how long; `None` is for ever.
-    pub(crate) idle_timeout: Option<Duration>,
-}
 
 // === impl Pool ===
 
@@ -41,7 +35,7 @@ impl<B> Pool<B> {
             connector,
             limits,
             hosts: Mutex::default(),
-            watch: Watch::default(),
+            watched: Arc::default(),
         }
     }
 
@@ -63,8 +57,8 @@ impl<B> Pool<B> {
         self.limits
     }
 
-    pub(super) fn watch(&self) -> &Watch {
-        &self.watch
+    pub(super) fn watched(&self) -> &Arc<AtomicBool> {
+        &self.watched
     }
 
     pub(super) fn hosts(&self) -> MutexGuard<'_, Hosts<B>> {
@@ -78,13 +72,12 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    /// A new connection. Everything that it takes is under `limit`, or under the client's connect clock.
+    /// A new connection, for which there must be a reaper. Everything that it takes is under `limit`, or under the client's connect clock.
     pub(super) async fn connect(
-        self: &Arc<Self>,
+        &self,
         host: &Arc<Host<B>>,
         limit: Option<Duration>,
     ) -> Result<Box<Link<B>>, Error> {
-        reaper::start(self);
         let destination: Uri = host.uri().clone();
         let connecting = with_limit(limit, || self.connector.clone().call(destination));
         let stream = connecting.await.map_err(Error::connect)?;

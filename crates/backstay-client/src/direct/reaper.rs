@@ -7,10 +7,6 @@ use std::sync::{
 };
 use tokio::time::{self, Duration};
 
-/// Whether there is a reaper.
-#[derive(Debug, Default)]
-pub(super) struct Watch(Arc<AtomicBool>);
-
 /// There is none any more when this is dropped: at its end, or with the runtime that it lived on.
 struct Watching(Arc<AtomicBool>);
 
@@ -22,7 +18,7 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
 /// One task for a client, as long as it has connections. Called for each new one.
 pub(super) fn start<B: Send + 'static>(pool: &Arc<Pool<B>>) {
-    let watch = &pool.watch().0;
+    let watch = pool.watched();
     if watch.swap(true, Ordering::AcqRel) {
         return;
     }

@@ -3,9 +3,9 @@
 use super::{events::Events, gather::Gather};
 use crate::{
     config::Family,
+    leash::Held,
     refusal::Refusal,
     routes::{Api, StackBody},
-    server::Held,
     shared::Counted,
     trails::{Ending, Entry},
 };

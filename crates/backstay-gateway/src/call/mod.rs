@@ -13,9 +13,9 @@ use self::body::Passing;
 use crate::{
     config::{Family, Listener},
     front::{self, Told},
+    leash::Held,
     refusal::Refusal,
     routes::{Api, Line},
-    server::Held,
     shared::{Live, Shared},
     trails::{Ending, Entry},
 };

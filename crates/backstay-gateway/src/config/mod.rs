@@ -26,6 +26,7 @@ mod demo;
 mod error;
 mod file;
 mod listener;
+mod rules;
 mod target;
 mod units;
 

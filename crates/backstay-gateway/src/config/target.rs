@@ -2,9 +2,9 @@
 
 use super::{
     ConfigError, Family, Target,
-    check::{commit, timeouts},
     error::Source,
     file,
+    rules::{commit, timeouts},
 };
 use backstay::Timeouts;
 use http::Uri;

@@ -1,9 +1,7 @@
 //! A task that ends when its leash does.
 
-use super::{
-    leash::{Expired, Leash},
-    wire::Reader,
-};
+use super::wire::Reader;
+use crate::leash::{Expired, Leash};
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
@@ -106,7 +104,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Limits,
-        server::leash::{CUT_AFTER_DEADLINE, Held},
+        leash::{CUT_AFTER_DEADLINE, Held},
     };
     use std::{future::pending, pin::pin};
     use tokio::time::Duration;

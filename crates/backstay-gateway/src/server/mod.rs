@@ -1,18 +1,18 @@
 //! Sockets: accepting, one task per connection, and the bounds on both.
 
 mod beginning;
-mod leash;
 mod leashed;
 mod wire;
 mod workers;
 
-pub(crate) use self::{
-    leash::{Held, Leash},
-    workers::{Workers, here},
-};
+pub(crate) use self::workers::{Workers, here};
 
 use self::{beginning::Beginning, leashed::Leashed, wire::Wire};
-use crate::{call, shared::Shared};
+use crate::{
+    call,
+    leash::{Held, Leash},
+    shared::Shared,
+};
 use http::Request;
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{

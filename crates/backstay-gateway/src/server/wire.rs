@@ -5,7 +5,7 @@
 //! reading (hyper 1.12, `proto/h1/conn.rs`, `mid_message_detect_eof`). So the socket is read here, into a
 //! small buffer, once hyper has what it needs.
 
-use super::leash::Leash;
+use crate::leash::Leash;
 use parking_lot::Mutex;
 use std::{
     fmt,

@@ -3,14 +3,12 @@
 use super::{
     Ended, Why,
     counts::{Counts, HookCounts, Running},
-    run::Run,
+    run::{Hook, Run},
 };
 use crate::error::BuildError;
 use std::{
     fmt,
-    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -28,7 +26,6 @@ use tokio::{
 #[derive(Clone)]
 pub struct Hooks(pub(super) Arc<Shared>);
 
-pub(super) type Hook = Arc<dyn Fn(Ended) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 pub(super) type Observe = Arc<dyn Fn(&Ended) + Send + Sync>;
 
 /// What the clones of a service share.

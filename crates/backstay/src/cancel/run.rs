@@ -3,7 +3,6 @@
 use super::{
     Ended,
     counts::{Running, Settled},
-    hooks::Hook,
 };
 use std::{
     future::Future,
@@ -25,6 +24,9 @@ pub(super) struct Run {
     running: Running,
     settled: bool,
 }
+
+/// A hook of the user's.
+pub(super) type Hook = Arc<dyn Fn(Ended) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 // === impl Run ===
 

@@ -1,8 +1,8 @@
 //! One thing that a drain waits for.
 
 use super::{
-    handle::Shared,
     live::{Place, Record},
+    shared::Shared,
     tally::Outcome,
 };
 use crate::{

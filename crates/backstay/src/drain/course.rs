@@ -2,7 +2,7 @@
 
 use super::{
     DrainReport,
-    handle::{Begun, Shared},
+    shared::{Begun, Shared},
 };
 use std::sync::atomic::Ordering::Release;
 use tokio::time::{Duration, Instant, timeout};

@@ -1,32 +1,20 @@
 //! The handle.
 
 use super::{
-    Admission, DrainLayer, DrainReport, Tracked, course, gate::Gate, live::Live,
-    server::ServerLayer, tally::Tally,
+    Admission, DrainLayer, DrainReport, Tracked, course,
+    server::ServerLayer,
+    shared::{Begun, Settings, Shared},
 };
-use crate::{
-    call::Labels,
-    cancel::{Counts, HookCounts},
-    error::Error,
-    scope::Scope,
-};
+use crate::{call::Labels, cancel::Counts, error::Error, scope::Scope};
 use std::{
     fmt,
     future::Future,
     sync::{
-        Arc, OnceLock,
-        atomic::{
-            AtomicBool, AtomicUsize,
-            Ordering::{AcqRel, Acquire, Relaxed},
-        },
+        Arc,
+        atomic::Ordering::{AcqRel, Relaxed, Release},
     },
 };
-use tokio::{
-    runtime::Handle,
-    sync::Notify,
-    time::{Duration, Instant},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::{runtime::Handle, time::Duration};
 
 /// The orderly end of services, scopes and whatever else is given to it. See the [module](super).
 ///
@@ -36,42 +24,6 @@ use tokio_util::sync::CancellationToken;
 pub struct Drain {
     pub(super) shared: Arc<Shared>,
     settings: Settings,
-}
-
-/// How long things may take.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
-    pub(super) grace: Duration,
-    pub(super) hooks: Duration,
-    retry_after: Duration,
-}
-
-/// What all handles, layers and admissions of a drain share.
-pub(super) struct Shared {
-    pub(super) gate: Gate,
-    /// The grace period is over.
-    pub(super) cut: AtomicBool,
-    pub(super) live: Live,
-    pub(super) tally: Tally,
-    /// Of every call under it, drained or not.
-    pub(super) hooks: Arc<Counts>,
-    pub(super) hurry: CancellationToken,
-    refused: AtomicUsize,
-    started: CancellationToken,
-    begun: OnceLock<Begun>,
-    driven: AtomicBool,
-    report: OnceLock<DrainReport>,
-    /// There is a report, or nobody works on it any more.
-    news: Notify,
-}
-
-/// How it was when the drain began.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Begun {
-    pub(super) at: Instant,
-    pub(super) settings: Settings,
-    pub(super) in_flight: usize,
-    pub(super) hooks: HookCounts,
 }
 
 /// Less than what orchestrators give a process (Kubernetes' `terminationGracePeriodSeconds` is 30 s),
@@ -253,72 +205,12 @@ impl fmt::Debug for Drain {
     }
 }
 
-// === impl Shared ===
-
-impl Shared {
-    fn new() -> Self {
-        Self {
-            gate: Gate::new(),
-            cut: AtomicBool::new(false),
-            live: Live::default(),
-            tally: Tally::default(),
-            hooks: Arc::default(),
-            hurry: CancellationToken::new(),
-            refused: AtomicUsize::new(0),
-            started: CancellationToken::new(),
-            begun: OnceLock::new(),
-            driven: AtomicBool::new(false),
-            report: OnceLock::new(),
-            news: Notify::new(),
-        }
-    }
-
-    pub(super) fn refused(&self) -> usize {
-        self.refused.load(Relaxed)
-    }
-
-    pub(super) fn is_hurried(&self) -> bool {
-        self.hurry.is_cancelled()
-    }
-
-    fn begin(&self, settings: Settings) -> Begun {
-        let begun = *self.begun.get_or_init(|| {
-            let begun = Begun {
-                at: Instant::now(),
-                settings,
-                hooks: self.hooks.read(),
-                in_flight: self.gate.close(),
-            };
-            tracing::info!(in_flight = begun.in_flight, grace = ?settings.grace, "drain begins");
-            begun
-        });
-        self.started.cancel();
-        begun
-    }
-
-    fn finish(&self, report: DrainReport) {
-        tracing::info!(%report, "drained");
-        let _ = self.report.set(report);
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("gate", &self.gate)
-            .field("cut", &self.cut.load(Acquire))
-            .finish_non_exhaustive()
-    }
-}
-
 /// Whoever takes a drain along its course. Gone without a report, another may.
 struct Driver(Arc<Shared>);
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.0
-            .driven
-            .store(false, std::sync::atomic::Ordering::Release);
+        self.0.driven.store(false, Release);
         self.0.news.notify_waiters();
     }
 }

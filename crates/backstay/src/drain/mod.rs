@@ -99,6 +99,7 @@ mod live;
 mod report;
 mod server;
 mod service;
+mod shared;
 #[cfg(feature = "signal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
 mod signals;

@@ -2,7 +2,7 @@
 
 use super::{
     cool_down::{Admission, Trial},
-    plan::Plan,
+    plan::{MAX_TARGETS, Plan},
     route::Route,
 };
 use crate::{
@@ -25,9 +25,6 @@ pub(super) struct Untried {
     /// Tried before the others.
     pinned: Option<usize>,
 }
-
-/// The most targets that a call can have: one word tells which of them were tried.
-pub(super) const MAX_TARGETS: usize = 64;
 
 // === impl Untried ===
 

@@ -2,7 +2,6 @@
 
 use super::{
     Backoff, Commit, Pins, Policy, RetryBudget, Targets,
-    choice::MAX_TARGETS,
     cool_down::Rules,
     lookup::LookUp,
     route::{Route, is_credential},
@@ -44,6 +43,9 @@ pub(super) struct Plan {
     plain: bool,
     jitter: Option<Mutex<fastrand::Rng>>,
 }
+
+/// The most targets that a call can have: one word tells which of them were tried.
+pub(super) const MAX_TARGETS: usize = 64;
 
 // === impl Plan ===
 

@@ -17,7 +17,7 @@ use std::{
 use tokio::time::{Duration, Instant};
 
 /// How long after a call's deadline its end may take to be written.
-pub(super) const CUT_AFTER_DEADLINE: Duration = Duration::from_millis(250);
+pub(crate) const CUT_AFTER_DEADLINE: Duration = Duration::from_millis(250);
 
 /// The limit of what is under way, and what that is.
 pub(crate) struct Leash {
@@ -98,17 +98,17 @@ impl Leash {
     }
 
     /// Which turn of its task this is: it changes when others may have run in between.
-    pub(super) fn turn(&self) -> u32 {
+    pub(crate) fn turn(&self) -> u32 {
         self.turn.load(Relaxed)
     }
 
     /// The task is polled.
-    pub(super) fn next_turn(&self) {
+    pub(crate) fn next_turn(&self) {
         self.turn.fetch_add(1, Relaxed);
     }
 
     /// Bytes came in.
-    pub(super) fn bytes_came(&self) {
+    pub(crate) fn bytes_came(&self) {
         let mut state = self.state.lock();
         if state.stage == Stage::Idle && !state.http2 {
             state.stage = Stage::Head;
@@ -117,7 +117,7 @@ impl Leash {
     }
 
     /// Whether the other side is to be watched for its going away.
-    pub(super) fn is_watched(&self) -> bool {
+    pub(crate) fn is_watched(&self) -> bool {
         self.state.lock().stage == Stage::Watched
     }
 
@@ -153,7 +153,7 @@ impl Leash {
     }
 
     /// Nothing waits to be written.
-    pub(super) fn written(&self) {
+    pub(crate) fn written(&self) {
         let mut state = self.state.lock();
         if state.stage == Stage::Unwritten {
             state.stage = Stage::Idle;
@@ -161,7 +161,7 @@ impl Leash {
         }
     }
 
-    pub(super) fn limit(&self) -> Option<Instant> {
+    pub(crate) fn limit(&self) -> Option<Instant> {
         let mut state = self.state.lock();
         if let Limit::After(time) = state.limit {
             state.limit = Limit::until(Instant::now().checked_add(time));
@@ -173,7 +173,7 @@ impl Leash {
     }
 
     /// The limit has been reached. What is said about it, if anything can be.
-    pub(super) fn expired(&self, now: Instant) -> Expired {
+    pub(crate) fn expired(&self, now: Instant) -> Expired {
         let mut state = self.state.lock();
         match state.limit {
             Limit::At(limit) if limit > now => Expired::NotYet,
@@ -197,7 +197,7 @@ impl Limit {
 }
 
 /// What is to be done when the limit has been reached.
-pub(super) enum Expired {
+pub(crate) enum Expired {
     NotYet,
     SlowHead,
     Cut,
