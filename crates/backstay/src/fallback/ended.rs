@@ -1,11 +1,10 @@
 //! How an attempt ended, and what follows.
 
 use super::{
-    FallbackBody,
     answer::FailedAnswer,
     failing::Failing,
-    future::Output,
     hold::{Hold, HoldEnd},
+    last_word::LastWord,
     policy::{Cause, Decision},
     stage::{Rest, Stage, Step},
     verdict::Verdict,
@@ -13,46 +12,17 @@ use super::{
 use crate::{
     alarm::Alarm,
     body::ReplayableBody,
-    call::{Call, Held, Phase},
+    call::{Call, Phase},
     error::{BoxError, Error, ErrorKind, Upstream},
     trail::Outcome,
 };
 use backstay_dialect::{Answer, Failure, FailureClass};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, response::Parts};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use std::time::SystemTime;
 use tokio::time::Instant;
 use tower_service::Service;
-
-/// How an attempt ended, as the caller would see it.
-pub(super) enum LastWord<R> {
-    Answer(Parts, Bytes, Option<R>),
-    Error(BoxError),
-}
-
-// === impl LastWord ===
-
-impl<R> LastWord<R> {
-    pub(super) fn error(error: impl Into<BoxError>) -> Box<Self> {
-        Box::new(Self::Error(error.into()))
-    }
-
-    pub(super) fn speak(self, held: Option<Held>) -> Output<R> {
-        match self {
-            Self::Answer(mut parts, read, rest) => {
-                if let Some(held) = &held {
-                    held.leave_trail(&mut parts.extensions);
-                }
-                Ok(Response::from_parts(
-                    parts,
-                    FallbackBody::answer(read, rest),
-                ))
-            }
-            Self::Error(error) => Err(error),
-        }
-    }
-}
 
 // === impl Rest ===
 

@@ -1,8 +1,9 @@
 //! The future: attempts until one is let through.
 
 use super::{
-    Commit, FallbackBody,
+    Commit,
     course::Course,
+    last_word::Output,
     plan::Plan,
     stage::{Rest, Stage, Step},
 };
@@ -56,8 +57,6 @@ pin_project! {
         }
     }
 }
-
-pub(super) type Output<R> = Result<Response<FallbackBody<R>>, BoxError>;
 
 // === impl FallbackFuture ===
 

@@ -135,6 +135,7 @@ mod frames;
 mod future;
 mod head;
 mod hold;
+mod last_word;
 mod layer;
 mod linger;
 mod live;

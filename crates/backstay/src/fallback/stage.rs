@@ -5,8 +5,8 @@ use super::{
     answer::FailedAnswer,
     cool_down::Trial,
     course::Course,
-    ended::LastWord,
     hold::{Hold, HoldEnd},
+    last_word::LastWord,
     reading::Reading,
 };
 use crate::{
