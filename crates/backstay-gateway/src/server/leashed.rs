@@ -5,11 +5,14 @@ use crate::leash::{Expired, Leash};
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::coop::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 pin_project! {
     /// A future that ends when its leash does, or when the other side has gone.
@@ -73,7 +76,9 @@ impl<F: Future<Output = ()>> Future for Leashed<F> {
             let Some(mut sleep) = this.sleep.as_mut().as_pin_mut() else {
                 return Poll::Pending;
             };
-            if sleep.as_mut().poll(cx).is_pending() {
+            // Whose turn is used up is told `Pending` by tokio before its waker is stored, and would be believed
+            // to be armed.
+            if pin!(unconstrained(sleep.as_mut())).poll(cx).is_pending() {
                 *this.armed = Some(cx.waker().clone());
                 return Poll::Pending;
             }
@@ -106,8 +111,8 @@ mod tests {
         config::Limits,
         leash::{CUT_AFTER_DEADLINE, Held},
     };
-    use std::{future::pending, pin::pin};
-    use tokio::time::Duration;
+    use std::future::{pending, poll_fn};
+    use tokio::{task::consume_budget, time::Duration};
 
     fn limits() -> Limits {
         Limits {
@@ -201,6 +206,25 @@ mod tests {
         assert!(leashed.as_mut().poll(&mut nobody).is_pending());
         let long = Duration::from_secs(1_000_000);
         let started = Instant::now();
+        assert!(tokio::time::timeout(long, leashed).await.is_ok());
+        let lasted = Instant::now().saturating_duration_since(started);
+        assert_eq!(lasted, Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_has_used_up_its_turn_is_ended_in_time_too() {
+        let leash = Arc::new(Leash::connection(&limits()));
+        let mut first = true;
+        let busy = poll_fn(|cx| {
+            // As a connection does on which much comes: tokio's futures say `Pending` then, and wake the task.
+            if std::mem::take(&mut first) {
+                while let Poll::Ready(()) = pin!(consume_budget()).poll(cx) {}
+            }
+            Poll::Pending
+        });
+        let long = Duration::from_secs(1_000_000);
+        let started = Instant::now();
+        let leashed = Leashed::new(busy, leash, None);
         assert!(tokio::time::timeout(long, leashed).await.is_ok());
         let lasted = Instant::now().saturating_duration_since(started);
         assert_eq!(lasted, Duration::from_secs(10));
