@@ -12,8 +12,8 @@ use backstay::{
     trail::Outcome,
 };
 use futures_util::FutureExt;
-use http_body::Body as _;
-use http_body_util::BodyExt;
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt, StreamBody};
 use parking_lot::Mutex;
 use std::sync::{
     Arc,
@@ -215,6 +215,81 @@ async fn a_token() {
             assert_eq!(ended.trail.attempts()[0].outcome, Outcome::Cancelled);
         }
     }
+}
+
+/// A body without a length, and without a marker that tells its end.
+fn unsized_body<I>(
+    frames: I,
+) -> http::Response<impl http_body::Body<Data = bytes::Bytes, Error = backstay::BoxError>>
+where
+    I: IntoIterator<Item = &'static str>,
+{
+    let frames = frames.into_iter().map(|data| Ok(Frame::data(data.into())));
+    http::Response::new(StreamBody::new(futures_util::stream::iter(frames)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_does_not_outrun_a_token() {
+    // No frame is ever pending: the token is never waited for.
+    let (told, cancel) = (Told::default(), CancellationToken::new());
+    let layer = told.layer().token(cancel.clone());
+    let service = layer.layer(tower::service_fn(
+        |_: http::Request<backstay::Body>| async {
+            Ok::<_, backstay::BoxError>(unsized_body(std::iter::repeat("x")))
+        },
+    ));
+    let mut body = Box::pin(send(&service, chat()).await.unwrap().into_body());
+    for _ in 0..100 {
+        body.frame().await.unwrap().unwrap();
+    }
+    cancel.cancel();
+    let mut frames = 0;
+    let error = loop {
+        match body.frame().await.unwrap() {
+            Ok(_) => frames += 1,
+            Err(error) => break error,
+        }
+        assert!(frames < 64, "{frames}");
+    };
+    assert_eq!(kind(&error), ErrorKind::Cancelled(Cancellation::Token));
+    assert!(body.frame().await.is_none());
+    assert_eq!(told.once(&layer.hooks()).await.why, Why::Token);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_is_complete_at_its_end_though_it_is_kept() {
+    let told = Told::default();
+    let layer = told.layer();
+    let service = layer.layer(tower::service_fn(
+        |_: http::Request<backstay::Body>| async {
+            Ok::<_, backstay::BoxError>(unsized_body(["1", "2"]))
+        },
+    ));
+    let mut body = Box::pin(send(&service, chat()).await.unwrap().into_body());
+    for _ in 0..2 {
+        body.frame().await.unwrap().unwrap();
+    }
+    assert_eq!(layer.hooks().in_flight(), 1);
+    assert!(body.frame().await.is_none());
+    assert_eq!(told.once(&layer.hooks()).await.why, Why::Complete);
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_is_complete_at_its_end_marker_though_its_transfer_goes_on() {
+    let upstream = Upstream::new([Answer::events(vec![token("a"), done(), wait(60)])]);
+    let told = Told::default();
+    let layer = told.layer();
+    let mut body = send(&stack(&layer, &upstream), chat())
+        .await
+        .unwrap()
+        .into_body();
+    for _ in 0..2 {
+        body.frame().await.unwrap().unwrap();
+    }
+    assert_eq!(told.once(&layer.hooks()).await.why, Why::Complete);
+    drop(body);
+    assert_eq!(told.once(&layer.hooks()).await.why, Why::Complete);
 }
 
 #[tokio::test(start_paused = true)]

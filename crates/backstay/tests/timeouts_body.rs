@@ -8,9 +8,10 @@ use backstay::{
     timeout::{Clock, TimeoutsBody},
 };
 use bytes::Bytes;
+use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body as HttpBody, Frame};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, StreamBody};
 use std::{
     collections::VecDeque,
     convert::Infallible,
@@ -18,7 +19,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll},
 };
-use support::{Answer, Step, Upstream, chat, done, read, seconds, send, token};
+use support::{Answer, Step, Upstream, chat, done, kind, read, seconds, send, token};
 use tokio::time::{Duration, Instant, Sleep, sleep};
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
@@ -91,6 +92,54 @@ async fn the_upstream_is_let_go_at_its_error() {
     let mut b = r.into_body();
     while let Some(Ok(_)) = b.frame().await {}
     assert_eq!(up.live(), 0, "kept after its error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_layer_lets_it_go_at_its_error() {
+    let failing = || Upstream::new([Answer::events(vec![token("x"), Step::Fail])]);
+    let up = failing();
+    let deadline = ServiceBuilder::new()
+        .deadline(seconds(30))
+        .unwrap()
+        .service(up.clone());
+    let mut body = send(&deadline, chat()).await.unwrap().into_body();
+    while let Some(Ok(_)) = body.frame().await {}
+    assert_eq!(up.live(), 0, "kept by the deadline");
+    let up = failing();
+    let timeouts = ServiceBuilder::new()
+        .timeouts(Timeouts::new())
+        .unwrap()
+        .service(up.clone());
+    let mut body = send(&timeouts, chat()).await.unwrap().into_body();
+    while let Some(Ok(_)) = body.frame().await {}
+    assert_eq!(up.live(), 0, "kept by the timeouts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_does_not_outrun_a_clock() {
+    // No frame is ever pending: the alarm is never set.
+    let service = ServiceBuilder::new()
+        .timeouts(Timeouts::new().attempt(SECOND))
+        .unwrap()
+        .service(service_fn(|_: Request<Body>| async {
+            let flood = stream::repeat_with(|| Ok::<_, BoxError>(data()));
+            Ok::<_, BoxError>(Response::new(StreamBody::new(flood)))
+        }));
+    let mut body = Box::pin(send(&service, chat()).await.unwrap().into_body());
+    for _ in 0..100 {
+        body.frame().await.unwrap().unwrap();
+    }
+    tokio::time::advance(2 * SECOND).await;
+    let mut frames = 0;
+    let error = loop {
+        match body.frame().await.unwrap() {
+            Ok(_) => frames += 1,
+            Err(error) => break error,
+        }
+        assert!(frames < 64, "{frames}");
+    };
+    assert_eq!(kind(&error), ErrorKind::Timeout(Clock::Attempt));
+    assert!(body.frame().await.is_none());
 }
 
 const SECOND: Duration = Duration::from_secs(1);

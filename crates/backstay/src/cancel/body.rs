@@ -4,7 +4,7 @@ use super::{guard::Guard, token::Tokens};
 use crate::{
     FRAMES_BETWEEN_LOOKS,
     error::{BoxError, Error},
-    observe::{Polled, pass},
+    observe::{End, Polled, end_instead, pass},
 };
 use http_body::{Body, SizeHint};
 use pin_project_lite::pin_project;
@@ -57,52 +57,49 @@ impl<B: Body> CancelBody<B> {
 }
 
 impl<B: Body> CancelBody<B> {
-    /// The end, however it comes, and a look at the tokens.
+    /// A look at the tokens, or after a frame that was the last of the answer.
     #[cold]
     #[inline(never)]
-    fn rest<D, E: Into<BoxError>>(self: Pin<&mut Self>, polled: Polled<D, E>) -> Polled<D> {
-        let polled = polled.map_err(Into::into);
-        let mut this = self.project();
-        let fired = match &polled {
-            Poll::Ready(Some(Ok(_))) => {
-                let (Some(inner), Some(guard)) = (&*this.inner, &*this.guard) else {
-                    return polled;
-                };
-                if inner.is_end_stream() {
-                    // A consumer that knows the length does not come back for the end. What is inside
-                    // goes first, so that its last words are in the trail.
-                    this.inner.set(None);
-                    complete(this.guard);
-                    false
-                } else if guard.has_seen_end() {
-                    // Whatever becomes of the connection now, the answer is there.
-                    complete(this.guard);
-                    false
-                } else {
-                    (*this.frames).is_multiple_of(FRAMES_BETWEEN_LOOKS) && this.tokens.have_fired()
-                }
-            }
-            Poll::Ready(Some(Err(error))) => {
-                this.inner.set(None);
-                if let Some(guard) = this.guard.take() {
-                    guard.failed(&**error);
-                }
-                false
-            }
-            Poll::Ready(None) => {
-                this.inner.set(None);
-                complete(this.guard);
-                false
-            }
-            // Only a token brings it here.
-            Poll::Pending => true,
+    fn look(mut self: Pin<&mut Self>) -> Option<End> {
+        let mut this = self.as_mut().project();
+        let (Some(inner), Some(guard)) = (&*this.inner, &*this.guard) else {
+            return None;
         };
-        if !fired {
-            return polled;
+        if inner.is_end_stream() {
+            // A consumer that knows the length does not come back for the end. What is inside
+            // goes first, so that its last words are in the trail.
+            this.inner.set(None);
+            complete(this.guard);
+        } else if guard.has_seen_end() {
+            // Whatever becomes of the connection now, the answer is there.
+            complete(this.guard);
+        } else if (*this.frames).is_multiple_of(FRAMES_BETWEEN_LOOKS) && this.tokens.have_fired() {
+            return Some(self.fired());
         }
+        None
+    }
+
+    /// A token has fired.
+    #[cold]
+    #[inline(never)]
+    fn fired(self: Pin<&mut Self>) -> End {
+        let mut this = self.project();
         let error = this.guard.as_ref().and_then(Guard::token_fired);
         this.inner.set(None);
-        Poll::Ready(token_fired(this.guard, error).map(Err))
+        token_fired(this.guard, error)
+    }
+
+    /// Nothing follows.
+    #[cold]
+    #[inline(never)]
+    fn ended(self: Pin<&mut Self>, error: Option<&BoxError>) {
+        let mut this = self.project();
+        this.inner.set(None);
+        match (this.guard.take(), error) {
+            (Some(guard), Some(error)) => guard.failed(&**error),
+            (Some(guard), None) => guard.complete(),
+            (None, _) => {}
+        }
     }
 }
 
@@ -120,27 +117,33 @@ where
         let Some(mut inner) = this.inner.as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let polled = ManuallyDrop::new(inner.as_mut().poll_frame(cx));
-        let usual = match &*polled {
+        match inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                let frame = ManuallyDrop::new(frame);
                 *this.frames = this.frames.wrapping_add(1);
-                frame.is_data()
-                    && !(*this.frames).is_multiple_of(FRAMES_BETWEEN_LOOKS)
+                let usual = !(*this.frames).is_multiple_of(FRAMES_BETWEEN_LOOKS)
                     && this
                         .guard
                         .as_ref()
-                        .is_none_or(|guard| !guard.has_seen_end() && !inner.is_end_stream())
+                        .is_none_or(|guard| !guard.has_seen_end() && !inner.is_end_stream());
+                if !usual && let Some(end) = self.look() {
+                    return end_instead(frame, end);
+                }
+                pass(frame)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let error = error.into();
+                self.ended(Some(&error));
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => {
+                self.ended(None);
+                Poll::Ready(None)
             }
             Poll::Pending if this.guard.is_none() || this.tokens.poll(cx).is_pending() => {
-                return Poll::Pending;
+                Poll::Pending
             }
-            Poll::Pending => false,
-            Poll::Ready(_) => false,
-        };
-        if usual {
-            pass(ManuallyDrop::into_inner(polled))
-        } else {
-            self.rest(ManuallyDrop::into_inner(polled))
+            Poll::Pending => Poll::Ready(self.fired().map(Err)),
         }
     }
 
@@ -164,7 +167,7 @@ fn complete(guard: &mut Option<Guard>) {
 
 /// Runs the hooks, once what is inside has been dropped.
 #[cold]
-fn token_fired(guard: &mut Option<Guard>, error: Option<Error>) -> Option<BoxError> {
+fn token_fired(guard: &mut Option<Guard>, error: Option<Error>) -> End {
     let (guard, error) = (guard.take()?, error?);
     guard.failed(&error);
     Some(error.into())

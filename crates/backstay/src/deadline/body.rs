@@ -6,7 +6,7 @@ use crate::{
     alarm::Alarm,
     call::Held,
     error::BoxError,
-    observe::{Polled, Signals, pass},
+    observe::{End, Polled, Signals, end_instead, pass},
 };
 use http_body::{Body, SizeHint};
 use pin_project_lite::pin_project;
@@ -45,35 +45,25 @@ impl<B> DeadlineBody<B> {
         }
     }
 
-    /// A look at the clock, the end, or a failure.
+    /// A look at the clock.
     #[cold]
     #[inline(never)]
-    fn rest<D, E: Into<BoxError>>(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        polled: Polled<D, E>,
-    ) -> Polled<D> {
-        let polled = polled.map_err(Into::into);
+    fn look(self: Pin<&mut Self>) -> Option<End> {
+        let over = self.call.is_some() && self.deadline.has_passed(Instant::now());
+        over.then(|| self.over())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        let this = self.as_mut().project();
+        let at = this.deadline.instant();
+        this.alarm.poll(cx, at).map(|()| self.over())
+    }
+
+    /// The deadline has passed.
+    fn over(self: Pin<&mut Self>) -> End {
         let mut this = self.project();
-        let over = match &polled {
-            Poll::Ready(Some(Ok(_))) => {
-                (*this.frames).is_multiple_of(FRAMES_BETWEEN_LOOKS)
-                    && this.call.is_some()
-                    && this.deadline.has_passed(Instant::now())
-            }
-            Poll::Pending => this.alarm.poll(cx, this.deadline.instant()).is_ready(),
-            Poll::Ready(_) => {
-                // Nothing follows: the upstream and the call are let go.
-                this.inner.set(None);
-                if let Some(call) = this.call.take() {
-                    call.end_now();
-                }
-                false
-            }
-        };
-        if !over {
-            return polled;
-        }
         // An answer that has shown its end marker is complete; only its connection was waited for.
         let error = this.call.as_ref().and_then(|call| {
             let complete = call.signals().has(Signals::ENDED);
@@ -82,7 +72,18 @@ impl<B> DeadlineBody<B> {
         // What is inside is dropped first, so that it can write into the trail why it ended.
         this.inner.set(None);
         *this.call = None;
-        Poll::Ready(error.map(Err))
+        error
+    }
+
+    /// Nothing follows: the upstream and the call are let go.
+    #[cold]
+    #[inline(never)]
+    fn ended(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        this.inner.set(None);
+        if let Some(call) = this.call.take() {
+            call.end_now();
+        }
     }
 }
 
@@ -94,29 +95,36 @@ where
     type Data = B::Data;
     type Error = BoxError;
 
-    // Not inlined: the compiler keeps a frame in registers through two layers, but not through four.
-    #[inline(never)]
+    #[inline(always)]
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<B::Data> {
         let this = self.as_mut().project();
         let Some(inner) = this.inner.as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let polled = ManuallyDrop::new(inner.poll_frame(cx));
-        let usual = match &*polled {
+        match inner.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                let frame = ManuallyDrop::new(frame);
                 *this.frames = this.frames.wrapping_add(1);
-                frame.is_data() && !(*this.frames).is_multiple_of(FRAMES_BETWEEN_LOOKS)
+                if (*this.frames).is_multiple_of(FRAMES_BETWEEN_LOOKS)
+                    && let Some(end) = self.look()
+                {
+                    return end_instead(frame, end);
+                }
+                pass(frame)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let error = error.into();
+                self.ended();
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => {
+                self.ended();
+                Poll::Ready(None)
             }
             Poll::Pending if this.alarm.will_wake(cx) || this.deadline.instant().is_none() => {
-                return Poll::Pending;
+                Poll::Pending
             }
-            Poll::Pending => false,
-            Poll::Ready(_) => false,
-        };
-        if usual {
-            pass(ManuallyDrop::into_inner(polled))
-        } else {
-            self.rest(cx, ManuallyDrop::into_inner(polled))
+            Poll::Pending => self.wait(cx).map(|end| end.map(Err)),
         }
     }
 

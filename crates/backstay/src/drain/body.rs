@@ -4,7 +4,7 @@ use super::{Admission, Watchers, around, future::shut_down, live::Record};
 use crate::{
     call::{Call, Held},
     error::BoxError,
-    observe::{Polled, Signals, pass},
+    observe::{End, Polled, Signals, pass},
 };
 use http_body::{Body, SizeHint};
 use pin_project_lite::pin_project;
@@ -59,45 +59,34 @@ impl<B: Body> DrainBody<B> {
         body
     }
 
-    /// The end, however it comes.
+    /// After a frame that may have been the last.
     #[cold]
     #[inline(never)]
-    fn rest<D, E: Into<BoxError>>(self: Pin<&mut Self>, polled: Polled<D, E>) -> Polled<D> {
-        let polled = polled.map_err(Into::into);
+    fn look(self: Pin<&mut Self>) {
         let mut this = self.project();
-        match &polled {
-            Poll::Ready(Some(Ok(_))) => {
-                if this
-                    .inner
-                    .as_ref()
-                    .as_pin_ref()
-                    .is_some_and(|inner| inner.is_end_stream())
-                {
-                    // A consumer that knows the length does not come back for the end.
-                    this.inner.set(None);
-                    *this.call = None;
-                    complete(this.admission);
-                } else if has_seen_end(this.call.as_ref()) {
-                    // Whatever becomes of the connection now, the answer is there.
-                    complete(this.admission);
-                }
-            }
-            Poll::Ready(Some(Err(error))) => {
-                this.inner.set(None);
-                *this.call = None;
-                if let Some(admission) = this.admission.take() {
-                    admission.failed(&**error);
-                }
-            }
-            Poll::Ready(None) => {
-                this.inner.set(None);
-                *this.call = None;
-                complete(this.admission);
-            }
-            // Only the shutdown brings it here.
-            Poll::Pending => return ended_by_shutdown(this.inner, this.call, this.admission),
+        if (*this.inner).as_ref().is_some_and(Body::is_end_stream) {
+            // A consumer that knows the length does not come back for the end.
+            this.inner.set(None);
+            *this.call = None;
+            complete(this.admission);
+        } else if has_seen_end(this.call.as_ref()) {
+            // Whatever becomes of the connection now, the answer is there.
+            complete(this.admission);
         }
-        polled
+    }
+
+    /// Nothing follows.
+    #[cold]
+    #[inline(never)]
+    fn ended(self: Pin<&mut Self>, error: Option<&BoxError>) {
+        let mut this = self.project();
+        this.inner.set(None);
+        *this.call = None;
+        match (this.admission.take(), error) {
+            (Some(admission), Some(error)) => admission.failed(&**error),
+            (Some(admission), None) => admission.complete(),
+            (None, _) => {}
+        }
     }
 }
 
@@ -125,20 +114,34 @@ where
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<B::Data> {
         let mut this = self.as_mut().project();
         if this.admission.as_ref().is_some_and(Admission::is_shut_down) {
-            return ended_by_shutdown(this.inner, this.call, this.admission);
+            return Poll::Ready(ended_by_shutdown(this.inner, this.call, this.admission).map(Err));
         }
         let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let polled = ManuallyDrop::new(match this.watchers {
+        let polled = match this.watchers {
             None => inner.as_mut().poll_frame(cx),
             Some(watchers) => around::poll(watchers.clone(), || inner.as_mut().poll_frame(cx)),
-        });
-        let usual = match &*polled {
+        };
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
-                frame.is_data()
+                let frame = ManuallyDrop::new(frame);
+                let usual = frame.is_data()
                     && (this.admission.is_none()
-                        || !has_seen_end(this.call.as_ref()) && !inner.is_end_stream())
+                        || !has_seen_end(this.call.as_ref()) && !inner.is_end_stream());
+                if !usual {
+                    self.look();
+                }
+                pass(frame)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let error = error.into();
+                self.ended(Some(&error));
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => {
+                self.ended(None);
+                Poll::Ready(None)
             }
             Poll::Pending => {
                 let call = this.call.as_deref();
@@ -146,17 +149,9 @@ where
                     Some(admission) => admission.poll_shutdown_of(|| record(call), cx),
                     None => Poll::Pending,
                 };
-                if shut_down.is_pending() {
-                    return Poll::Pending;
-                }
-                false
+                shut_down
+                    .map(|()| ended_by_shutdown(this.inner, this.call, this.admission).map(Err))
             }
-            Poll::Ready(_) => false,
-        };
-        if usual {
-            pass(ManuallyDrop::into_inner(polled))
-        } else {
-            self.rest(ManuallyDrop::into_inner(polled))
         }
     }
 
@@ -189,11 +184,11 @@ fn complete(admission: &mut Option<Admission>) {
 /// Ends it with the error; hooks are started once what is inside has been dropped.
 #[cold]
 #[inline(never)]
-fn ended_by_shutdown<B, D>(
+fn ended_by_shutdown<B>(
     mut inner: Pin<&mut Option<B>>,
     call: &mut Option<Held>,
     admission: &mut Option<Admission>,
-) -> Polled<D> {
+) -> End {
     let error = match (&*call, &*admission) {
         (Some(call), _) => Some(shut_down(call)),
         (None, Some(admission)) => Some(admission.error()),
@@ -207,7 +202,7 @@ fn ended_by_shutdown<B, D>(
     *call = None;
     // Dropped, it counts as cancelled.
     *admission = None;
-    Poll::Ready(error.map(|error| Err(error.into())))
+    error.map(Into::into)
 }
 
 /// A body that no drain waits for: for clients that want an empty body of this type.

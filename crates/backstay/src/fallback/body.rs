@@ -10,7 +10,7 @@ use crate::{
     alarm::Alarm,
     call::Held,
     error::BoxError,
-    observe::{Content, LINGER, Observer, Polled, Signals, pass},
+    observe::{Content, End, LINGER, Observer, Polled, Signals, pass},
     trail::{Note, Outcome},
 };
 use backstay_dialect::JsonEnd;
@@ -159,63 +159,42 @@ where
         }
     }
 
-    /// The end, however it comes.
+    /// After a frame that was the last, or the last before an error.
     #[cold]
     #[inline(never)]
-    fn rest<E: Into<BoxError>>(
-        &mut self,
-        cx: &mut Context<'_>,
-        polled: Polled<Bytes, E>,
-    ) -> Polled<Bytes> {
-        let polled = polled.map_err(Into::into);
-        let polled = match polled {
-            Poll::Ready(Some(Ok(_))) => {
-                if let Some(Tail { inner, live }) = self.tail.as_deref_mut()
-                    && let Some(live) = live
-                {
-                    if live.has_just_ended() {
-                        self.marker_came(cx);
-                    } else if matches!(live.stage, Stage::Open) && inner.is_end_stream() {
-                        self.length_reached();
-                    }
-                }
-                polled
+    fn look(&mut self, cx: &mut Context<'_>) {
+        if let Some(Tail { inner, live }) = self.tail.as_deref_mut()
+            && let Some(live) = live
+        {
+            if live.has_just_ended() {
+                self.marker_came(cx);
+            } else if matches!(live.stage, Stage::Open) && inner.is_end_stream() {
+                self.length_reached();
             }
-            Poll::Ready(Some(Err(error))) => self.end(Some(error)),
-            Poll::Ready(None) => self.end(None),
-            Poll::Pending => polled,
-        };
+        }
         self.settle();
-        polled
     }
 
     /// No more comes from within.
     #[cold]
-    fn end(&mut self, error: Option<BoxError>) -> Polled<Bytes> {
+    #[inline(never)]
+    fn ended(&mut self, error: Option<BoxError>) -> End {
         let error = match self.tail.as_mut().and_then(|tail| tail.live.as_mut()) {
             Some(live) => live.end(error),
             None => error,
         };
         self.tail = None;
-        Poll::Ready(error.map(Err))
+        self.settle();
+        error
     }
 
     /// A frame that was held, or what is left to do after the last one.
     #[cold]
     #[inline(never)]
-    fn poll_aside(&mut self, cx: &mut Context<'_>) -> Polled<Bytes> {
-        if let Some(polled) = self.before_rest(cx) {
-            self.settle();
-            return polled;
-        }
-        let Some(tail) = &mut self.tail else {
-            return Poll::Ready(None);
-        };
-        let polled = Pin::new(&mut tail.inner).poll_frame(cx).map_err(Into::into);
-        if let (Poll::Ready(Some(Ok(frame))), Some(live)) = (&polled, &mut tail.live) {
-            live.passes(frame);
-        }
-        self.rest(cx, polled)
+    fn poll_aside(&mut self, cx: &mut Context<'_>) -> Option<Polled<Bytes>> {
+        let polled = self.before_rest(cx)?;
+        self.settle();
+        Some(polled)
     }
 
     fn before_rest(&mut self, cx: &mut Context<'_>) -> Option<Polled<Bytes>> {
@@ -257,22 +236,29 @@ where
     #[inline(always)]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<Bytes> {
         let this = self.get_mut();
-        let tail = match &mut this.tail {
-            Some(tail) if this.flows => tail,
-            _ => return this.poll_aside(cx),
+        if !this.flows
+            && let Some(polled) = this.poll_aside(cx)
+        {
+            return polled;
+        }
+        let Some(tail) = &mut this.tail else {
+            return Poll::Ready(None);
         };
-        let polled = ManuallyDrop::new(Pin::new(&mut tail.inner).poll_frame(cx));
-        let usual = match (&*polled, &mut tail.live) {
-            (Poll::Ready(Some(Ok(frame))), Some(live)) => {
-                live.passes(frame) && frame.is_data() && !tail.inner.is_end_stream()
+        match Pin::new(&mut tail.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let frame = ManuallyDrop::new(frame);
+                let usual = match &mut tail.live {
+                    Some(live) => live.passes(&frame) && !tail.inner.is_end_stream(),
+                    None => true,
+                };
+                if !usual {
+                    this.look(cx);
+                }
+                pass(frame)
             }
-            (Poll::Pending, _) => return Poll::Pending,
-            (Poll::Ready(_), _) => false,
-        };
-        if usual {
-            pass(ManuallyDrop::into_inner(polled))
-        } else {
-            this.rest(cx, ManuallyDrop::into_inner(polled))
+            Poll::Ready(Some(Err(error))) => Poll::Ready(this.ended(Some(error.into())).map(Err)),
+            Poll::Ready(None) => Poll::Ready(this.ended(None).map(Err)),
+            Poll::Pending => Poll::Pending,
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::Duration;
 pub(crate) use self::{
     content::{Content, is_encoded},
     observer::Observer,
-    pass::{Polled, pass},
+    pass::{End, Polled, end_instead, pass},
     signals::{SharedSignals, Signals},
 };
 

@@ -6,7 +6,7 @@ use crate::{
     alarm::Alarm,
     call::{Claim, Held},
     error::{BoxError, Error},
-    observe::{Content, Observer, Polled, Signals, pass},
+    observe::{Content, End, Observer, Polled, Signals, end_instead, pass},
     timeout::Clock,
     trail::{Note, Outcome},
 };
@@ -99,41 +99,44 @@ impl<B> TimeoutsBody<B> {
 }
 
 impl<B> TimeoutsBody<B> {
-    /// A look at the clocks, the end, or a failure.
+    /// A look at the clocks.
     #[cold]
     #[inline(never)]
-    fn rest<E: Into<BoxError>>(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        polled: Polled<Bytes, E>,
-    ) -> Polled<Bytes> {
-        let polled = polled.map_err(Into::into);
+    fn look(self: Pin<&mut Self>) -> Option<End> {
         let mut this = self.project();
-        let end = this.watch.as_mut().and_then(|watch| match &polled {
-            Poll::Ready(Some(Ok(_))) if watch.must_look() => {
-                watch.restart();
-                watch.expired()
-            }
-            Poll::Pending => watch.wait(cx),
-            Poll::Ready(_) => None,
-        });
-        let polled = match end {
-            Some(end) => Poll::Ready(end.into_frame()),
-            None if matches!(polled, Poll::Ready(None | Some(Err(_)))) => {
-                // Nothing follows: the upstream and the call are let go.
-                if let Some(alone) = this.watch.as_mut().and_then(|watch| watch.alone.take()) {
-                    match &polled {
-                        Poll::Ready(Some(Err(error))) => alone.failed(&**error),
-                        _ => alone.complete(),
-                    }
-                }
-                polled
-            }
-            None => return polled,
+        let watch = this.watch.as_mut()?;
+        watch.restart();
+        let end = watch.expired()?;
+        *this.watch = None;
+        this.inner.set(None);
+        Some(end.into_end())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        let mut this = self.project();
+        let Some(end) = this.watch.as_mut().and_then(|watch| watch.wait(cx)) else {
+            return Poll::Pending;
         };
         *this.watch = None;
         this.inner.set(None);
-        polled
+        Poll::Ready(end.into_end())
+    }
+
+    /// Nothing follows: the upstream and the call are let go.
+    #[cold]
+    #[inline(never)]
+    fn ended(self: Pin<&mut Self>, error: Option<&BoxError>) {
+        let mut this = self.project();
+        if let Some(alone) = this.watch.as_mut().and_then(|watch| watch.alone.take()) {
+            match error {
+                Some(error) => alone.failed(&**error),
+                None => alone.complete(),
+            }
+        }
+        *this.watch = None;
+        this.inner.set(None);
     }
 }
 
@@ -151,23 +154,33 @@ where
         let Some(inner) = this.inner.as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let polled = ManuallyDrop::new(inner.poll_frame(cx));
-        let usual = match (&*polled, this.watch) {
-            (Poll::Ready(Some(Ok(frame))), Some(watch)) => watch.passes(frame),
-            (Poll::Ready(Some(Ok(frame))), None) => frame.is_data(),
-            (Poll::Pending, None) => return Poll::Pending,
-            (Poll::Pending, Some(watch)) => {
-                if watch.waits(cx) {
+        match inner.poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let frame = ManuallyDrop::new(frame);
+                let usual = match this.watch {
+                    Some(watch) => watch.passes(&frame),
+                    None => true,
+                };
+                if !usual && let Some(end) = self.look() {
+                    return end_instead(frame, end);
+                }
+                pass(frame)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let error = error.into();
+                self.ended(Some(&error));
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => {
+                self.ended(None);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                if this.watch.as_mut().is_none_or(|watch| watch.waits(cx)) {
                     return Poll::Pending;
                 }
-                false
+                self.wait(cx).map(|end| end.map(Err))
             }
-            (Poll::Ready(_), _) => false,
-        };
-        if usual {
-            pass(ManuallyDrop::into_inner(polled))
-        } else {
-            self.rest(cx, ManuallyDrop::into_inner(polled))
         }
     }
 
@@ -185,9 +198,9 @@ where
 // === impl Ending ===
 
 impl Ending {
-    fn into_frame(self) -> Option<Result<Frame<Bytes>, BoxError>> {
+    fn into_end(self) -> End {
         match self {
-            Self::Expired(error) => Some(Err(error.into())),
+            Self::Expired(error) => Some(error.into()),
             Self::Quiet => None,
         }
     }
@@ -197,7 +210,7 @@ impl Ending {
 
 impl Watch {
     /// Notes a frame. While frames keep coming only the fixed clocks can run out, and they are looked at
-    /// now and then: false when it is time for that, and for trailers.
+    /// now and then: false when it is time for that.
     #[inline]
     fn passes(&mut self, frame: &Frame<Bytes>) -> bool {
         let seen = self.observer.frame(&self.call, frame);
@@ -207,7 +220,7 @@ impl Watch {
             self.note(seen);
         }
         self.frames = self.frames.wrapping_add(1);
-        frame.is_data() && !self.must_look()
+        !self.frames.is_multiple_of(FRAMES_BETWEEN_LOOKS)
     }
 
     /// Something came for the first time.
@@ -223,10 +236,6 @@ impl Watch {
             self.limits.answer_ended(Instant::now());
         }
         self.noted |= seen;
-    }
-
-    fn must_look(&self) -> bool {
-        self.frames.is_multiple_of(FRAMES_BETWEEN_LOOKS)
     }
 
     /// Whether the alarm will wake the task in time. Frames only move the next end away: the alarm goes
