@@ -72,7 +72,9 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    /// A new connection, for which there must be a reaper. Everything that it takes is under `limit`, or under the client's connect clock.
+    /// A new connection. Everything that it takes is under `limit`, or under the client's connect clock.
+    ///
+    /// The caller has started the reaper: a connection that nobody looks at when it is idle is never closed.
     pub(super) async fn connect(
         &self,
         host: &Arc<Host<B>>,
