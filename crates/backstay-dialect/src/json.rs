@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::json_string::{Literal, closing_quote};
+use crate::json_string::{Literal, closing_quote, next_mark};
 
 /// A position in a JSON document.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl<'a> Cursor<'a> {
             return None;
         }
         let start = self.at + 1;
-        self.skip_string().ok()?;
+        self.at = string_end(self.bytes, self.at).ok()?;
         self.bytes.get(start..self.at - 1)
     }
 
@@ -100,18 +100,25 @@ impl<'a> Cursor<'a> {
     pub(crate) fn peek(&mut self) -> Option<u8> {
         match self.bytes.get(self.at) {
             Some(&byte) if byte > b' ' => Some(byte),
-            _ => self.peek_far(),
+            _ => {
+                self.at = behind_space(self.bytes, self.at);
+                self.bytes.get(self.at).copied()
+            }
         }
     }
 
-    #[cold]
-    fn peek_far(&mut self) -> Option<u8> {
-        loop {
-            match self.bytes.get(self.at) {
-                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
-                other => return other.copied(),
-            }
-        }
+    /// Whether this byte comes next; white space is passed over.
+    #[inline(always)]
+    fn next_is(&mut self, byte: u8) -> bool {
+        self.bytes.get(self.at) == Some(&byte) || self.peek() == Some(byte)
+    }
+
+    /// Moves past this byte if it comes next; white space is passed over.
+    #[inline(always)]
+    fn pass(&mut self, byte: u8) -> bool {
+        let next = self.next_is(byte);
+        self.at += usize::from(next);
+        next
     }
 
     /// Calls `member` with each key of the object that comes next; it must move past the value.
@@ -130,33 +137,30 @@ impl<'a> Cursor<'a> {
         &mut self,
         mut member: impl FnMut(&mut Self, usize, Literal<'a>) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
-        if self.peek() != Some(b'{') {
+        if !self.pass(b'{') {
             return self.skip();
         }
-        self.at += 1;
-        if self.peek() == Some(b'}') {
-            self.at += 1;
+        if self.pass(b'}') {
             return Ok(());
         }
         loop {
-            if self.peek() != Some(b'"') {
+            if !self.next_is(b'"') {
                 return Err(self.stopped());
             }
             let start = self.at;
             let literal = self.literal()?;
-            if self.peek() != Some(b':') {
+            if !self.pass(b':') {
                 return Err(self.stopped());
             }
-            self.at += 1;
             member(self, start, literal)?;
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                _ => return Err(self.stopped()),
+            if !self.pass(b',') {
+                break;
             }
+        }
+        if self.pass(b'}') {
+            Ok(())
+        } else {
+            Err(self.stopped())
         }
     }
 
@@ -266,53 +270,29 @@ impl<'a> Cursor<'a> {
 
     /// Skips one value, whatever it is.
     pub(crate) fn skip(&mut self) -> Result<(), Stopped> {
-        match self.peek() {
-            Some(b'"') => self.skip_string(),
-            Some(b'{' | b'[') => self.skip_nested(),
-            _ => self.skip_scalar(),
-        }
+        let first = self.peek();
+        self.skip_from(first)
     }
 
-    /// Only brackets are counted: which kind closes which is for the upstream to judge.
-    #[inline(never)]
-    fn skip_nested(&mut self) -> Result<(), Stopped> {
-        let mut depth = 0_usize;
-        while let Some(&byte) = self.bytes.get(self.at) {
-            match byte {
-                b'"' => {
-                    self.skip_string()?;
-                    continue;
-                }
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => {
-                    depth -= 1;
-                    if depth == 0 {
-                        self.at += 1;
-                        return Ok(());
-                    }
-                }
-                _ => {}
-            }
-            self.at += 1;
-        }
-        Err(self.stopped())
-    }
-
+    /// The same, where the value's first byte is known from a peek. For the few callers for which a call
+    /// is dear.
     #[inline(always)]
-    fn skip_scalar(&mut self) -> Result<(), Stopped> {
-        let start = self.at;
-        let mut at = start;
-        while let Some(&byte) = self.bytes.get(at) {
-            if !SCALAR[usize::from(byte)] {
-                break;
+    pub(crate) fn skip_from(&mut self, first: Option<u8>) -> Result<(), Stopped> {
+        let end = match first {
+            Some(b'"') => string_end(self.bytes, self.at),
+            Some(b'{' | b'[') => nested_end(self.bytes, self.at),
+            _ => scalar_end(self.bytes, self.at),
+        };
+        match end {
+            Ok(end) => {
+                self.at = end;
+                Ok(())
             }
-            at += 1;
+            Err(stopped) => {
+                self.at = stopped.at;
+                Err(stopped)
+            }
         }
-        self.at = at;
-        if at == start {
-            return Err(self.stopped());
-        }
-        Ok(())
     }
 
     /// Reads the string whose opening quote is next.
@@ -327,18 +307,6 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Crosses the string whose opening quote is next.
-    #[inline(always)]
-    fn skip_string(&mut self) -> Result<(), Stopped> {
-        match closing_quote(self.bytes, self.at + 1) {
-            Some(end) => {
-                self.at = end + 1;
-                Ok(())
-            }
-            None => Err(self.broken_off()),
-        }
-    }
-
     #[cold]
     fn broken_off(&mut self) -> Stopped {
         self.at = self.bytes.len();
@@ -347,5 +315,119 @@ impl<'a> Cursor<'a> {
 
     fn stopped(&self) -> Stopped {
         Stopped { at: self.at }
+    }
+}
+
+/// Where the string ends whose opening quote is at `at`.
+#[inline(always)]
+fn string_end(bytes: &[u8], at: usize) -> Result<usize, Stopped> {
+    let quote = closing_quote(bytes, at + 1);
+    if quote < bytes.len() {
+        Ok(quote + 1)
+    } else {
+        Err(Stopped { at: quote })
+    }
+}
+
+/// Where the number or word ends that starts at `start`.
+#[inline(always)]
+fn scalar_end(bytes: &[u8], start: usize) -> Result<usize, Stopped> {
+    let mut at = start;
+    while let Some(&byte) = bytes.get(at) {
+        if !SCALAR[usize::from(byte)] {
+            break;
+        }
+        at += 1;
+    }
+    if at == start {
+        return Err(Stopped { at });
+    }
+    Ok(at)
+}
+
+/// Where the object or array ends whose opening bracket is at `at`. Only brackets are counted: which
+/// kind closes which is for the upstream to judge.
+#[inline(never)]
+fn nested_end(bytes: &[u8], mut at: usize) -> Result<usize, Stopped> {
+    let mut depth = 0_usize;
+    while let Some(&byte) = bytes.get(at) {
+        if byte == b'"' {
+            at = closing_quote(bytes, at + 1);
+        } else if byte >= b'[' {
+            // `[` and `]` are `{` and `}` but for one bit.
+            match byte | 0x20 {
+                b'{' => depth += 1,
+                b'}' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return Ok(at + 1);
+                    }
+                }
+                _ => {}
+            }
+        } else if byte.is_ascii_digit() {
+            // Where one number stands there are often many more.
+            at += next_mark(bytes, at + 1);
+        }
+        at += 1;
+    }
+    Err(Stopped { at: bytes.len() })
+}
+
+/// Where the white space ends that starts at `at`. By value, so that a cursor may stay in registers.
+#[cold]
+fn behind_space(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// One byte after the other.
+    fn plainly(bytes: &[u8]) -> Result<usize, Stopped> {
+        let mut depth = 0;
+        let mut quoted = false;
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            match (quoted, byte) {
+                (true, b'\\') => at += 1,
+                (_, b'"') => quoted = !quoted,
+                (false, b'[' | b'{') => depth += 1,
+                (false, b']' | b'}') => depth -= 1,
+                _ => {}
+            }
+            at += 1;
+            if depth == 0 {
+                return Ok(at);
+            }
+        }
+        Err(Stopped { at: bytes.len() })
+    }
+
+    proptest! {
+        #[test]
+        fn a_nested_value_ends_where_a_plain_reader_finds_its_end(
+            pieces in proptest::collection::vec(
+                prop::sample::select(vec![
+                    "\"", "\"", "\\", "{", "}", "[", "]", ":", ",", " ", "\n", "a", "1", "-12.5e3", "1234567,", "_yY\x7f", "é",
+                    "a word or two", "a sentence that is somewhat longer than the others",
+                ]),
+                0..60,
+            ),
+        ) {
+            let text = format!("[{}", pieces.concat());
+            prop_assert_eq!(nested_end(text.as_bytes(), 0), plainly(text.as_bytes()));
+        }
+
+        #[test]
+        fn numbers_are_crossed_up_to_the_next_mark(before in "[0-9,. ]{0,20}", mark in "[\\[\\]{}\"]", behind in "[\\[\\]{}\", 1a]{0,20}") {
+            let text = format!("[{before}{mark}{behind}");
+            prop_assert_eq!(nested_end(text.as_bytes(), 0), plainly(text.as_bytes()));
+        }
     }
 }

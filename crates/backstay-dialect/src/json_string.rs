@@ -4,6 +4,9 @@
 //! taken, because none is fast on every text. Where quotes are few, `memchr` goes from one to the
 //! next; where they come close together, as in code, blocks are looked through for a quote that is
 //! not surely escaped. Neither stops at an escape that is no quote.
+//!
+//! Most strings are no prompts, and a small request is made of nothing else: those are crossed a word or
+//! two at a time before either way is taken.
 
 use std::borrow::Cow;
 
@@ -31,9 +34,16 @@ const MAX_KEY_BYTES: usize = 32;
 /// `\u0041` is the longest way to write one byte.
 const MAX_ESCAPE_BYTES: usize = 6;
 
-/// Strings up to this length are crossed a word at a time: a call of `memchr` costs more than
+/// A word is what one register holds.
+const WORD_BYTES: usize = 8;
+
+/// Literals up to this length are crossed a word at a time: a call of `memchr` costs more than
 /// they do.
-const SHORT_STRING_BYTES: usize = 24;
+const SHORT_LITERAL_BYTES: usize = 24;
+
+/// So many double words behind the first word are looked through before `memchr` is called, for the
+/// same reason.
+const SHORT_STRING_STEPS: usize = 4;
 
 /// After so many escaped quotes `memchr` is left for blocks.
 const FEW_QUOTES: usize = 4;
@@ -50,21 +60,23 @@ impl<'a> Literal<'a> {
     pub(crate) fn read(bytes: &'a [u8], start: usize) -> Option<(Self, usize)> {
         // Keys and most values end within a few words.
         let mut at = start;
-        while at - start < SHORT_STRING_BYTES {
-            let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) else {
+        while at - start < SHORT_LITERAL_BYTES {
+            let Some(word) = chunk(bytes, at) else {
                 break;
             };
-            let stops = quotes_and_slashes(u64::from_le_bytes(*word));
+            let word = u64::from_le_bytes(*word);
+            let stops = quotes_and_slashes(word);
             if stops != 0 {
-                at += stops.trailing_zeros() as usize / 8;
-                if bytes[at] != b'"' {
+                let bits = stops.trailing_zeros() & !7;
+                at += bits as usize / 8;
+                if (word >> bits) as u8 != b'"' {
                     break;
                 }
-                let raw = &bytes[start..at];
+                let raw = bytes.get(start..at)?;
                 let escaped = false;
                 return Some((Self { raw, escaped }, at));
             }
-            at += 8;
+            at += WORD_BYTES;
         }
         Self::read_far(bytes, start, at)
     }
@@ -87,11 +99,15 @@ impl<'a> Literal<'a> {
     /// Gives the literal, the name of a member, without its escapes.
     #[inline(always)]
     pub(crate) fn with_key<T>(&self, read: impl FnOnce(&[u8]) -> T) -> T {
-        if self.escaped {
-            read(Key::resolve(self.raw).as_bytes())
+        let resolved;
+        let key = if self.escaped {
+            resolved = Key::resolve(self.raw);
+            resolved.as_bytes()
         } else {
-            read(self.raw)
-        }
+            self.raw
+        };
+        // One call, so that it is compiled in place.
+        read(key)
     }
 
     #[inline]
@@ -146,30 +162,62 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Where the closing quote is of the string whose text starts at `start`. `None` if the bytes
-/// break off before it.
+/// Where the closing quote is of the string whose text starts at `start`, or the end of the bytes if
+/// they break off before it: an `Option` would cost a branch more for each string that is crossed.
 #[inline(always)]
-pub(crate) fn closing_quote(bytes: &[u8], start: usize) -> Option<usize> {
-    // Few strings are prompts: most end within a few words.
-    let mut at = start;
-    while at - start < SHORT_STRING_BYTES {
-        let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) else {
-            break;
+pub(crate) fn closing_quote(bytes: &[u8], start: usize) -> usize {
+    // Few strings are prompts: most end within a word, and a sentence within a few more.
+    let Some(word) = chunk(bytes, start) else {
+        return closing_quote_near_end(bytes, start, start);
+    };
+    let word = u64::from_le_bytes(*word);
+    let found = quotes(word);
+    if found != 0 {
+        let bits = found.trailing_zeros() & !7;
+        let quote = start + bits as usize / 8;
+        // The byte before the quote, or zero where that is the opening one.
+        if (word << 8 >> bits) as u8 != b'\\' {
+            return quote;
+        }
+        return closing_quote_far(bytes, start, quote).unwrap_or(bytes.len());
+    }
+    let mut at = start + WORD_BYTES;
+    for _ in 0..SHORT_STRING_STEPS {
+        let Some(words) = chunk(bytes, at) else {
+            return closing_quote_near_end(bytes, start, at);
         };
-        let quotes = zero_bytes(u64::from_le_bytes(*word) ^ every_byte(b'"'));
-        if quotes != 0 {
-            at += quotes.trailing_zeros() as usize / 8;
-            if at == start || bytes[at - 1] != b'\\' {
-                return Some(at);
+        if has_quote(words) {
+            let words = u128::from_le_bytes(*words);
+            let mut found = quotes(words as u64);
+            if found == 0 {
+                found = quotes((words >> 64) as u64);
+                at += WORD_BYTES;
+            }
+            at += found.trailing_zeros() as usize / 8;
+            if bytes.get(at - 1) != Some(&b'\\') {
+                return at;
             }
             break;
         }
-        at += 8;
+        at += 2 * WORD_BYTES;
     }
-    closing_quote_far(bytes, start, at)
+    closing_quote_far(bytes, start, at).unwrap_or(bytes.len())
 }
 
-/// The same, where no quote lies before `at`.
+/// The same, where no quote lies before `at`, and so few bytes are left that a call of `memchr` costs more
+/// than they do.
+#[inline(never)]
+fn closing_quote_near_end(bytes: &[u8], start: usize, mut at: usize) -> usize {
+    while let Some(byte) = bytes.get(at) {
+        if *byte == b'"' && !is_escaped(&bytes[start..at]) {
+            break;
+        }
+        at += 1;
+    }
+    at
+}
+
+/// The same, where no quote lies before `at`. `None` if the bytes break off.
 #[inline(never)]
 fn closing_quote_far(bytes: &[u8], start: usize, mut at: usize) -> Option<usize> {
     for _ in 0..FEW_QUOTES {
@@ -204,6 +252,39 @@ fn closing_quote_far(bytes: &[u8], start: usize, mut at: usize) -> Option<usize>
     }
 }
 
+/// How far behind `at` the next quote or bracket is, if it is within a word; some other bytes pass for
+/// one too.
+#[inline(always)]
+pub(crate) fn next_mark(bytes: &[u8], at: usize) -> usize {
+    let Some(word) = chunk(bytes, at) else {
+        return 0;
+    };
+    let word = u64::from_le_bytes(*word);
+    // The four brackets are `0x7f` but for these bits.
+    let brackets = zero_bytes((word | every_byte(0x26)) ^ every_byte(0x7f));
+    ((quotes(word) | brackets).trailing_zeros() / 8) as usize
+}
+
+/// The bytes from `at` on, as many as are asked for.
+#[inline(always)]
+fn chunk<const BYTES: usize>(bytes: &[u8], at: usize) -> Option<&[u8; BYTES]> {
+    bytes.get(at..at + BYTES)?.first_chunk()
+}
+
+/// Sets the top bit of the lowest byte that is a quote. Bits above that one mean nothing.
+const fn quotes(word: u64) -> u64 {
+    zero_bytes(word ^ every_byte(b'"'))
+}
+
+/// Whether there is a quote. No branches, as in [`may_close`].
+#[inline(always)]
+fn has_quote(words: &[u8; 2 * WORD_BYTES]) -> bool {
+    words
+        .iter()
+        .fold(0, |found, byte| found | u8::from(*byte == b'"'))
+        != 0
+}
+
 /// Whether a quote in the block may be a closing one: not if exactly one backslash precedes it. No
 /// branches, so that the compiler makes it a handful of vector instructions.
 #[inline]
@@ -231,7 +312,7 @@ fn is_escaped(text: &[u8]) -> bool {
 #[inline]
 fn string_stop(bytes: &[u8]) -> Option<usize> {
     let mut crossed = 0;
-    while crossed < SHORT_STRING_BYTES {
+    while crossed < SHORT_LITERAL_BYTES {
         let Some(word) = bytes.get(crossed..).and_then(<[u8]>::first_chunk) else {
             let rest = bytes.get(crossed..)?;
             return Some(crossed + rest.iter().position(|b| matches!(b, b'"' | b'\\'))?);
@@ -345,8 +426,10 @@ mod tests {
     }
 
     fn found(bytes: &[u8]) -> Option<usize> {
-        let quote = closing_quote(bytes, 0);
+        let quote = Some(closing_quote(bytes, 0)).filter(|quote| *quote < bytes.len());
         assert_eq!(Literal::read(bytes, 0).map(|(_, end)| end), quote);
+        let inside = [b"\"\\\"", bytes].concat();
+        assert_eq!(closing_quote(&inside, 3), 3 + quote.unwrap_or(bytes.len()));
         quote
     }
 
@@ -366,6 +449,28 @@ mod tests {
                         found(&text),
                         plainly(&text),
                         "{escaped} {slashes} {filling}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_closing_quote_is_found_however_much_follows() {
+        for following in 0..3 * WORD_BYTES {
+            for slashes in 0..3 {
+                for filling in 0..SHORT_STRING_STEPS * 2 * WORD_BYTES + 20 {
+                    let text = [
+                        &vec![b'a'; filling][..],
+                        &vec![b'\\'; slashes],
+                        b"\"",
+                        &vec![b'}'; following],
+                    ]
+                    .concat();
+                    assert_eq!(
+                        found(&text),
+                        plainly(&text),
+                        "{following} {slashes} {filling}"
                     );
                 }
             }

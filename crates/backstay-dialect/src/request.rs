@@ -95,32 +95,32 @@ pub(crate) fn read_top_level(body: &[u8]) -> Result<RequestFacts, RequestError> 
         return Err(RequestError::NotAnObject);
     }
 
-    let mut facts = RequestFacts::default();
+    let mut model = None;
+    let mut stream = false;
     // The first complaint is kept, yet the scan goes on: that a document breaks off is the more
     // useful thing to know.
     let mut complaint = None;
-    let scanned = cursor.object(|cursor, key| match key {
-        b"model" => {
-            let is_string = cursor.peek() == Some(b'"');
-            let span = cursor.span()?;
-            if facts.model.is_some() {
-                complaint = Some(RequestError::SecondModel);
-            } else if !is_string {
-                complaint = complaint.or(Some(RequestError::ModelNotAString));
+    let scanned = cursor.object(|cursor, key| {
+        let first = cursor.peek();
+        let start = cursor.position();
+        cursor.skip_from(first)?;
+        let span = start..cursor.position();
+        match key {
+            b"model" => {
+                if model.is_some() {
+                    complaint = Some(RequestError::SecondModel);
+                } else if first != Some(b'"') {
+                    complaint = complaint.or(Some(RequestError::ModelNotAString));
+                }
+                model = Some(span);
             }
-            facts.model = Some(span);
-            Ok(())
+            b"stream" => stream = body.get(span) == Some(b"true"),
+            _ if key.eq_ignore_ascii_case(b"model") => {
+                complaint = complaint.or(Some(RequestError::ModelInOtherCase));
+            }
+            _ => {}
         }
-        b"stream" => {
-            let span = cursor.span()?;
-            facts.stream = body.get(span) == Some(b"true");
-            Ok(())
-        }
-        _ if key.eq_ignore_ascii_case(b"model") => {
-            complaint = complaint.or(Some(RequestError::ModelInOtherCase));
-            cursor.skip()
-        }
-        _ => cursor.skip(),
+        Ok(())
     });
 
     if let Err(stopped) = scanned {
@@ -131,10 +131,14 @@ pub(crate) fn read_top_level(body: &[u8]) -> Result<RequestFacts, RequestError> 
     if let Some(complaint) = complaint {
         return Err(complaint);
     }
-    if facts.model.is_none() {
+    if model.is_none() {
         return Err(RequestError::NoModel);
     }
-    Ok(facts)
+    Ok(RequestFacts {
+        model,
+        path_model: None,
+        stream,
+    })
 }
 
 // === impl RequestError ===

@@ -96,6 +96,44 @@ fn what_leaves_the_model_open_is_refused() {
 }
 
 #[test]
+fn a_document_that_breaks_off_is_malformed_at_its_end() {
+    let body = concat!(
+        r#"{"messages":[{"role":"system","content":"Say \"{\" or \\, in \u00e9\\\"]"},"#,
+        r#"[[12,-3.5e1,[]],{"a":{"}":null}}],"0123456789abcdef0123456789abcdef0123456789abcdef"],"#,
+        "\n  \"mod\\u0065l\" : \"gpt-4o\" ,\t\"temperature\":0.2,\"stream\":true}",
+    );
+    assert_eq!(found(body), Some(r#""gpt-4o""#));
+    let start = body.find('{').unwrap() + 1;
+    for end in start..body.len() {
+        let error = read(&body.as_bytes()[..end]);
+        assert!(
+            matches!(error, Err(RequestError::Malformed { position, .. }) if position == end),
+            "{end} {error:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_json_is_malformed_where_it_stands() {
+    for (body, at) in [
+        (r#"{model":"m"}"#, 1),
+        (r#"{ "model" "m"}"#, 10),
+        (r#"{"model":"m" "stream":true}"#, 13),
+        (r#"{"model":"m",}"#, 13),
+        (r#"{"model":"m","a":}"#, 17),
+        (r#"{"model":"m","a":  ,"b":1}"#, 19),
+        (r#"{"model":"m","a":[1]]}"#, 20),
+        (r#"{"model":"m","a":"b"c}"#, 20),
+    ] {
+        let error = read(body.as_bytes());
+        assert!(
+            matches!(error, Err(RequestError::Malformed { position, .. }) if position == at),
+            "{body} {error:?}"
+        );
+    }
+}
+
+#[test]
 fn stream_is_a_top_level_true() {
     for (body, stream) in [
         (r#"{"model":"m","stream":true}"#, true),
@@ -161,6 +199,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just("stream".to_owned()),
         Just("\"model\":\"x\"".to_owned()),
         any::<String>(),
+        // What looks like structure, in every place of the words that a reader takes at once.
+        r#"[\[\]{}":,\\a-k]{0,90}"#,
     ];
     let leaf = prop_oneof![
         Just(Value::Null),
