@@ -14,8 +14,8 @@ pub struct Segments(Slices);
 #[derive(Clone)]
 enum Slices {
     Whole(Bytes),
-    /// One span was replaced.
-    Spliced([Bytes; 3]),
+    /// One span was replaced. Boxed: a request is moved from layer to layer, and most are whole.
+    Spliced(Box<[Bytes; 3]>),
     /// Any number.
     Edited(VecDeque<Bytes>),
 }
@@ -37,7 +37,7 @@ impl Segments {
     pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
         let (slices, more) = match &self.0 {
             Slices::Whole(only) => (slice::from_ref(only), None),
-            Slices::Spliced(slices) => (&slices[..], None),
+            Slices::Spliced(slices) => (slices.as_slice(), None),
             Slices::Edited(slices) => (&[][..], Some(slices)),
         };
         let slices = slices.iter().chain(more.into_iter().flatten());
@@ -72,11 +72,11 @@ impl Segments {
     pub fn splice(original: &Bytes, span: Range<usize>, replacement: Bytes) -> Self {
         let start = span.start.min(original.len());
         let end = span.end.clamp(start, original.len());
-        Self(Slices::Spliced([
+        Self(Slices::Spliced(Box::new([
             original.slice(..start),
             replacement,
             original.slice(end..),
-        ]))
+        ])))
     }
 
     /// These bytes with these changes. Copies none of them.
@@ -87,7 +87,7 @@ impl Segments {
     pub(super) fn take_next(&mut self) -> Option<Bytes> {
         let slices = match &mut self.0 {
             Slices::Whole(only) => slice::from_mut(only),
-            Slices::Spliced(slices) => slices,
+            Slices::Spliced(slices) => slices.as_mut_slice(),
             Slices::Edited(slices) => return slices.pop_front(),
         };
         slices
