@@ -163,7 +163,11 @@ where
             match step {
                 Step::Go(stage) => rest.stage = stage,
                 Step::Commit(hold, ended) => {
-                    return Poll::Ready(Ok(rest.let_through(this.call, *hold, ended)));
+                    return Poll::Ready(Ok(rest.let_through(
+                        this.call,
+                        *hold,
+                        ended.then(Instant::now),
+                    )));
                 }
                 Step::Word(word) => {
                     call.end(Instant::now());

@@ -213,22 +213,24 @@ where
         }
         match hold.poll(cx, call, self.course.dialect(), &self.course.plan.hold) {
             Poll::Ready(HoldEnd::Committed { ended }) if !hold.is_refusal(call) => {
-                Ok(self.let_through(held, hold, ended))
+                // All of it came with the head: no need to look at the clock again.
+                let whole = ended.then(|| call.last_moment().unwrap_or_else(Instant::now));
+                Ok(self.let_through(held, hold, whole))
             }
             Poll::Ready(end) => Err(self.held(call, Box::new(hold), end)),
             Poll::Pending => Err(Step::Go(Stage::Holding(Box::new(hold)))),
         }
     }
 
-    /// The answer goes to the caller; `ended` when it is all there.
+    /// The answer goes to the caller; `whole` is when it was all there, if it is.
     pub(super) fn let_through(
         &mut self,
         held: &mut Option<Held>,
         hold: Hold<R>,
-        ended: bool,
+        whole: Option<Instant>,
     ) -> Response<FallbackBody<R>> {
         let trial = match held {
-            Some(call) => self.commit(call, &hold, ended),
+            Some(call) => self.commit(call, &hold, whole),
             None => Trial::default(),
         };
         let Hold {
@@ -243,7 +245,7 @@ where
             held.leave_trail(&mut parts.extensions);
         }
         let body = match held.take() {
-            Some(held) if !ended => {
+            Some(held) if whole.is_none() => {
                 FallbackBody::live(frames, body, observer, content, held, trial)
             }
             held => {
@@ -256,10 +258,10 @@ where
         Response::from_parts(parts, body)
     }
 
-    fn commit(&mut self, call: &Call, hold: &Hold<R>, ended: bool) -> Trial {
+    fn commit(&mut self, call: &Call, hold: &Hold<R>, whole: Option<Instant>) -> Trial {
         // The head or the event that is committed at came just now: no need to look at the clock again.
-        if ended {
-            call.mark_whole(Instant::now());
+        if let Some(at) = whole {
+            call.mark_whole(at);
         } else {
             let due = hold.is_due_to_the_last_moment(call);
             let at = call.last_moment().filter(|_| due);
@@ -268,7 +270,9 @@ where
         tracing::trace!(attempt.target = &*self.course.route().name, "committed");
         call.lift_attempt_limit();
         self.course.plan.budget.deposit();
-        let trial = self.course.served(ended || hold.proves_its_target(call));
+        let trial = self
+            .course
+            .served(whole.is_some() || hold.proves_its_target(call));
         self.course.original = None;
         trial
     }
