@@ -240,7 +240,7 @@ impl Watch {
 
     /// Whether the alarm will wake the task in time. Frames only move the next end away: the alarm goes
     /// off early then, and is set again.
-    #[inline]
+    #[inline(always)]
     fn waits(&mut self, cx: &Context<'_>) -> bool {
         self.restart();
         !self.limits.take_sooner() && (self.timeless || self.alarm.will_wake(cx))
