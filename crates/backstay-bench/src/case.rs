@@ -13,20 +13,24 @@ pub(crate) enum Case {
     PendingOnce,
     /// A long body of opaque bytes that always has a frame.
     FrameReady,
-    /// The same body, pending before each frame.
+    /// The same body, pending before each frame, and polled again at once.
     FramePending,
+    /// The same, and the task goes back to the runtime in between, which turns its driver.
+    FrameParked,
     /// A long event stream that always has a frame; each is one event.
     SseFrameReady,
-    /// The same stream, pending before each frame.
+    /// The same stream, pending before each frame, and polled again at once.
     SseFramePending,
 }
 
-/// A request that is made anew for each call; its bytes are shared.
+/// What a caller does: a request that is made anew for each call, its bytes shared, and how the answer is waited
+/// for.
 #[derive(Clone, Debug)]
 pub(crate) struct Prompt {
     uri: Uri,
     accept: HeaderValue,
     body: Bytes,
+    parks: bool,
 }
 
 const URL: &str = "https://api.openai.com/v1/chat/completions";
@@ -38,11 +42,12 @@ const STREAM: &[u8] = br#"{"model":"gpt-4o","stream":true,"messages":[{"role":"s
 // === impl Case ===
 
 impl Case {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Ready,
         Self::PendingOnce,
         Self::FrameReady,
         Self::FramePending,
+        Self::FrameParked,
         Self::SseFrameReady,
         Self::SseFramePending,
     ];
@@ -53,6 +58,7 @@ impl Case {
             Self::PendingOnce => "pending-once",
             Self::FrameReady => "frame-ready",
             Self::FramePending => "frame-pending",
+            Self::FrameParked => "frame-parked",
             Self::SseFrameReady => "sse-frame-ready",
             Self::SseFramePending => "sse-frame-pending",
         }
@@ -73,7 +79,7 @@ impl Case {
             Self::Ready => Script::completion(),
             Self::PendingOnce => Script::completion().with_pending_head(),
             Self::FrameReady => Script::octets(frames),
-            Self::FramePending => Script::octets(frames).with_pending_frames(),
+            Self::FramePending | Self::FrameParked => Script::octets(frames).with_pending_frames(),
             Self::SseFrameReady => Script::events(frames),
             Self::SseFramePending => Script::events(frames).with_pending_frames(),
         };
@@ -91,6 +97,7 @@ impl Case {
             }),
             // Shared bytes on the heap, as a program has them; not a static, whose clones are free.
             body: Bytes::copy_from_slice(if streams { STREAM } else { UNARY }),
+            parks: self == Self::FrameParked,
         }
     }
 }
@@ -98,6 +105,11 @@ impl Case {
 // === impl Prompt ===
 
 impl Prompt {
+    /// Whether the caller's task is parked while a frame is pending.
+    pub(crate) const fn parks(&self) -> bool {
+        self.parks
+    }
+
     pub(crate) fn request<B: From<Bytes>>(&self) -> Request<B> {
         let mut request = Request::new(B::from(self.body.clone()));
         *request.method_mut() = Method::POST;

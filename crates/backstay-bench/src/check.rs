@@ -26,9 +26,11 @@ pub(crate) fn run() -> Result<ExitCode, BoxError> {
         let bar = match case {
             Case::Ready => READY,
             Case::PendingOnce => PENDING_ONCE,
-            Case::FrameReady | Case::FramePending | Case::SseFrameReady | Case::SseFramePending => {
-                FRAME
-            }
+            Case::FrameReady
+            | Case::FramePending
+            | Case::FrameParked
+            | Case::SseFrameReady
+            | Case::SseFramePending => FRAME,
         };
         let counts = overhead::allocations(case)?;
         let added = count_of(&counts, BACKSTAY)? - count_of(&counts, BARE)?;

@@ -3,9 +3,15 @@
 use crate::case::Prompt;
 use bytes::{Buf, Bytes};
 use http::{Request, Response};
-use http_body::Body;
-use http_body_util::BodyExt;
-use std::{fmt, hint::black_box, pin::pin, rc::Rc};
+use http_body::{Body, Frame};
+use std::{
+    fmt,
+    future::poll_fn,
+    hint::black_box,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll},
+};
 use tokio::{runtime::Runtime, task::coop::unconstrained};
 use tower::{BoxError, Service, ServiceExt};
 
@@ -38,7 +44,7 @@ impl Subject {
             // one up, and charge whoever polls timers for it.
             runtime.block_on(unconstrained(async {
                 for _ in 0..calls {
-                    exchange(&service, prompt.request()).await?;
+                    exchange(&service, prompt.request(), prompt.parks()).await?;
                 }
                 Ok(())
             }))
@@ -66,7 +72,10 @@ impl fmt::Debug for Subject {
 }
 
 /// One call as a handler makes it: on a clone of the service.
-async fn exchange<S, B, R>(service: &S, request: Request<B>) -> Result<(), BoxError>
+///
+/// Unless it `parks`, the body is polled again at once where it is pending, as the runtime would: then what the
+/// runtime does in between is not measured.
+async fn exchange<S, B, R>(service: &S, request: Request<B>, parks: bool) -> Result<(), BoxError>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Error: Into<BoxError>,
@@ -77,9 +86,23 @@ where
     let ready = service.ready().await.map_err(Into::into)?;
     let response = ready.call(request).await.map_err(Into::into)?;
     let mut body = pin!(response.into_body());
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = poll_fn(|cx| next_frame(body.as_mut(), cx, parks)).await {
         let frame = frame.map_err(Into::into)?;
         black_box(frame.data_ref().map(Buf::remaining));
     }
     Ok(())
+}
+
+#[inline(always)]
+fn next_frame<R: Body>(
+    mut body: Pin<&mut R>,
+    cx: &mut Context<'_>,
+    parks: bool,
+) -> Poll<Option<Result<Frame<R::Data>, R::Error>>> {
+    loop {
+        match body.as_mut().poll_frame(cx) {
+            Poll::Pending if !parks => {}
+            polled => return polled,
+        }
+    }
 }

@@ -31,12 +31,14 @@ const BACKOFF: Duration = Duration::from_millis(500);
 /// Longer than any run.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The runtime of all subjects of a run: one thread, real time.
+/// The runtime of all subjects of a run: one thread, real time, and the driver of I/O that every program with an
+/// HTTP client has. A new timer wakes that driver with a system call, unless an earlier one is set; without it, whoever
+/// sets timers would look cheaper than anywhere else.
 ///
 /// With a far timer it has something to look after whatever the subject does, as the runtime of a server
 /// has: else the driver's own reading of the clock is charged to the first stack with a timer.
 pub(crate) fn runtime(far_timer: bool) -> Result<Rc<Runtime>, BoxError> {
-    let runtime = Builder::new_current_thread().enable_time().build()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
     if far_timer {
         runtime.spawn(async { tokio::time::sleep(FAR).await });
     }
