@@ -4,17 +4,18 @@
 mod support;
 
 use backstay::{
-    Body, BoxError, Deadline, Error, ErrorKind, ServiceBuilderExt,
+    Body, BoxError, Deadline, Error, ErrorKind, ServiceBuilderExt, Timeouts,
     cancel::{CancelLayer, Ended, Why},
     drain::{Drain, DrainReport},
     error::Cancellation,
 };
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt, Empty};
 use parking_lot::Mutex;
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     future::Future,
     pin::Pin,
@@ -309,4 +310,56 @@ impl HttpBody for Leaf {
             _ => Poll::Pending,
         }
     }
+}
+
+/// Frames that are there at once; it is seen when the last of it is let go.
+struct Kept {
+    frames: VecDeque<Frame<Bytes>>,
+    _alive: Arc<()>,
+}
+
+impl HttpBody for Kept {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.frames.pop_front().map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.is_empty()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_its_trailers_nothing_of_an_answer_is_held() {
+    let alive = Arc::new(());
+    let drain = Drain::new();
+    let upstream = service_fn(|_: Request<Body>| {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("server-timing", HeaderValue::from_static("total;dur=1"));
+        let events = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+        let body = Kept {
+            frames: [Frame::data(Bytes::from(events)), Frame::trailers(trailers)].into(),
+            _alive: alive.clone(),
+        };
+        async move {
+            let response = Response::builder().header("content-type", "text/event-stream");
+            Ok::<_, Infallible>(response.body(body).unwrap())
+        }
+    });
+    let service = ServiceBuilder::new()
+        .drain(&drain)
+        .timeouts(Timeouts::new().headers(seconds(2)))
+        .unwrap()
+        .service(upstream);
+    let mut body = service.oneshot(chat()).await.unwrap().into_body();
+    assert!(body.frame().await.unwrap().unwrap().is_data());
+    // The end marker has come: the drain does not wait for what follows.
+    assert_eq!((drain.in_flight(), Arc::strong_count(&alive)), (0, 2));
+    assert!(body.frame().await.unwrap().unwrap().is_trailers());
+    assert_eq!(Arc::strong_count(&alive), 1);
 }
