@@ -40,7 +40,9 @@ fuzz_target!(|input: &[u8]| {
     let stream = write(rest);
     // The places to cut at are the input's start: any will do.
     let lengths = [&rest[..rest.len().min(16)], &stream].concat();
-    let Some(cut) = Cut::read(&lengths) else { return };
+    let Some(cut) = Cut::read(&lengths) else {
+        return;
+    };
 
     let expected = read_plainly(cut.whole, limit);
     assert_eq!(record(limit, [cut.whole]), expected);

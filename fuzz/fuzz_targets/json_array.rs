@@ -56,8 +56,13 @@ fuzz_target!(|input: &[u8]| {
     if let Value::Array(elements) = &document {
         assert!(!whole.broken);
         if limit >= cut.whole.len() {
-            let read = whole.events.iter().map(|event| serde_json::from_slice(event));
-            let read: Vec<Value> = read.map(|value| value.expect("an element is a document")).collect();
+            let read = whole
+                .events
+                .iter()
+                .map(|event| serde_json::from_slice(event));
+            let read: Vec<Value> = read
+                .map(|value| value.expect("an element is a document"))
+                .collect();
             assert_eq!(&read, elements);
             assert_eq!(whole.ended, !elements.is_empty());
         }
@@ -91,7 +96,10 @@ fn record<'a>(limit: usize, frames: impl IntoIterator<Item = &'a [u8]>) -> Came 
             .saturating_sub(change.bytes_deallocated)
             .saturating_sub(written);
         // A vector may have grown to twice of what it holds.
-        assert!(held <= 2 * limit + 512, "{held} bytes held with a limit of {limit}");
+        assert!(
+            held <= 2 * limit + 512,
+            "{held} bytes held with a limit of {limit}"
+        );
     }
     Came {
         events: recorder.events.into_inner(),
