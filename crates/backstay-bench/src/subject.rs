@@ -21,6 +21,9 @@ pub(crate) struct Subject {
     run: Box<dyn FnMut(u32) -> Result<(), BoxError>>,
 }
 
+/// What a body answers.
+type Polled<R> = Poll<Option<Result<Frame<<R as Body>::Data>, <R as Body>::Error>>>;
+
 // === impl Subject ===
 
 impl Subject {
@@ -94,11 +97,7 @@ where
 }
 
 #[inline(always)]
-fn next_frame<R: Body>(
-    mut body: Pin<&mut R>,
-    cx: &mut Context<'_>,
-    parks: bool,
-) -> Poll<Option<Result<Frame<R::Data>, R::Error>>> {
+fn next_frame<R: Body>(mut body: Pin<&mut R>, cx: &mut Context<'_>, parks: bool) -> Polled<R> {
     loop {
         match body.as_mut().poll_frame(cx) {
             Poll::Pending if !parks => {}
