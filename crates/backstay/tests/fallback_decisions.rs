@@ -16,7 +16,7 @@ use backstay::{
 };
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{Full, StreamBody, combinators::BoxBody};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use std::{
     sync::{
         Arc,
@@ -367,4 +367,30 @@ impl Service<Request<Body>> for NotReady {
     fn call(&mut self, r: Request<Body>) -> Self::Future {
         self.1.call(r)
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_answer_is_passed_on_with_every_frame_and_its_trailers() {
+    let frames: usize = 3000;
+    let mut answer = Answer::status(400, "");
+    answer.steps = vec![Step::Data(Bytes::from_static(b"x")); frames];
+    answer.steps.push(Step::Trailers);
+    let stack = stack(Targets::new("a").retries(0), &Upstream::new([answer]));
+    let response = send(&stack, chat()).await.unwrap();
+    let body = response.into_body().collect().await.unwrap();
+    assert!(body.trailers().is_some());
+    assert_eq!(body.to_bytes().len(), frames);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_targets_answer_has_its_trailers_though_another_was_asked() {
+    let mut answer = Answer::status(503, "busy");
+    answer.steps.push(Step::Trailers);
+    let upstream = Upstream::new([answer, Answer::status(500, "b")]);
+    let stack = stack(Targets::new("a").then("b").retries(0), &upstream);
+    let response = send(&stack, chat()).await.unwrap();
+    let body = response.into_body().collect().await.unwrap();
+    assert_eq!(upstream.attempts(), 2);
+    assert!(body.trailers().is_some());
+    assert_eq!(body.to_bytes(), "busy");
 }

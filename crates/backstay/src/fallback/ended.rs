@@ -80,7 +80,7 @@ where
         // All of it may be here: then it is the answer when the others fail.
         let word = if ended {
             let Hold { parts, frames, .. } = *hold;
-            LastWord::Answer(parts, frames.to_bytes(), None)
+            LastWord::Answer(parts, frames, None)
         } else {
             drop(hold);
             LastWord::Error(Error::of(call, ErrorKind::Refused).into())
