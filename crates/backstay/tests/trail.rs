@@ -19,7 +19,7 @@ use std::sync::{
 };
 use support::{
     Answer, Step, Upstream, chat, data, done, finish, kind, live_trail, read, seconds, send, stack,
-    token,
+    token, wait,
 };
 use tokio::time::Duration;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -208,4 +208,45 @@ async fn the_trail_ends_when_the_body_does() {
     tokio::time::sleep(seconds(10)).await;
     drop(b);
     assert_eq!(t.ended(), Some(Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_with_its_body_though_the_outermost_layer_has_none() {
+    for steps in [vec![Step::Hang], vec![wait(1), finish(), done()]] {
+        let hangs = matches!(steps[0], Step::Hang);
+        let up = Upstream::new([Answer::events([vec![token("x")], steps].concat())]);
+        let s = ServiceBuilder::new()
+            .status_error()
+            .deadline(seconds(3))
+            .unwrap()
+            .fallback(Targets::new("a"))
+            .unwrap()
+            .timeouts(Timeouts::new())
+            .unwrap()
+            .service(up);
+        let r = send(&s, chat()).await.unwrap();
+        let t = live_trail(&r);
+        assert_eq!(t.ended(), None);
+        read(r.into_body()).await;
+        let (outcome, end) = match hangs {
+            true => (Outcome::Deadline, 3),
+            false => (Outcome::Complete, 1),
+        };
+        assert_eq!(t.attempts()[0].outcome, outcome);
+        assert_eq!(t.ended(), Some(seconds(end)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_timeouts_alone_ends_with_its_body_under_a_layer_that_has_none() {
+    let up = Upstream::new([Answer::bytes(vec![data("x"), wait(2), data("y")])]);
+    let s = ServiceBuilder::new()
+        .status_error()
+        .timeouts(Timeouts::new())
+        .unwrap()
+        .service(up);
+    let r = send(&s, chat()).await.unwrap();
+    let t = live_trail(&r);
+    read(r.into_body()).await;
+    assert_eq!(t.ended(), Some(seconds(2)));
 }
