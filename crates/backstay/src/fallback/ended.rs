@@ -142,15 +142,9 @@ where
     /// No byte of a response came. Once for each attempt, a request that met a dying connection is sent
     /// again at once.
     pub(super) fn send_failed(&mut self, call: &Call, error: BoxError) -> Step<R> {
-        if !self.resent {
-            match self.course.resend(call, &*error, &mut self.request) {
-                Some(Ok(())) => {
-                    self.resent = true;
-                    return Step::Send;
-                }
-                Some(Err(error)) => return Step::Word(LastWord::error(error)),
-                None => {}
-            }
+        if !self.resent && self.course.resend(call, &*error, &mut self.request) {
+            self.resent = true;
+            return Step::Send;
         }
         self.attempt_failed(call, error)
     }
