@@ -139,6 +139,15 @@ where
         self.follow(call, verdict, first, LastWord::Error(error), now)
     }
 
+    /// The attempt's time was over before the service could take the request.
+    pub(super) fn not_ready_in_time(&mut self, call: &Call, error: Error) -> Step<R> {
+        let now = Instant::now();
+        let failing = Failing::not_ready_in_time(self.resent);
+        let first = self.course.has_the_last_word();
+        let verdict = self.course.failed(call, &failing, now);
+        self.follow(call, verdict, first, LastWord::Error(error.into()), now)
+    }
+
     /// No byte of a response came. Once for each attempt, a request that met a dying connection is sent
     /// again at once.
     pub(super) fn send_failed(&mut self, call: &Call, error: BoxError) -> Step<R> {

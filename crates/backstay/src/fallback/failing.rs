@@ -82,6 +82,16 @@ impl<'a> Failing<'a> {
         }
     }
 
+    /// The service took no request for as long as the attempt had.
+    pub(super) fn not_ready_in_time(sent_before: bool) -> Self {
+        Self {
+            outcome: Outcome::Timeout(Clock::Attempt),
+            uncertain: sent_before,
+            cause: Cause::Clock(Clock::Attempt),
+            unready: false,
+        }
+    }
+
     /// A clock, or what the client says. `None` for a cancellation, which is never retried, and for what
     /// is wrong with the request itself.
     pub(super) fn error(error: &'a (dyn StdError + Send + Sync + 'static)) -> Option<Self> {

@@ -154,7 +154,7 @@ where
                     Poll::Pending => {
                         rest.stage = Stage::Readying;
                         match rest.poll_limit(cx, call) {
-                            Some(error) => rest.attempt_failed(call, error.into()),
+                            Some(error) => rest.not_ready_in_time(call, error),
                             None => return Poll::Pending,
                         }
                     }
