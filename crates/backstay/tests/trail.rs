@@ -6,7 +6,7 @@ mod support;
 use backstay::{
     Body, BoxError, Error, ErrorKind, ServiceBuilderExt, Timeouts,
     cancel::CancelLayer,
-    fallback::Targets,
+    fallback::{Commit, Targets},
     trail::{Note, Outcome},
     transport::{Delivery, SendFailure},
 };
@@ -249,4 +249,34 @@ async fn a_call_of_timeouts_alone_ends_with_its_body_under_a_layer_that_has_none
     let t = live_trail(&r);
     read(r.into_body()).await;
     assert_eq!(t.ended(), Some(seconds(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fallback_alone_counts_the_bytes_of_every_attempt() {
+    let up = Upstream::new([
+        Answer::status(503, "busy"),
+        Answer::events(vec![token("x"), Step::Hang]),
+    ]);
+    let seen = Arc::new(Mutex::new(vec![]));
+    let told = seen.clone();
+    let s = ServiceBuilder::new()
+        .layer(CancelLayer::new().observe(move |e| {
+            let bytes = e.trail.attempts().iter().map(|a| a.bytes).collect();
+            *told.lock() = bytes;
+        }))
+        .fallback(
+            Targets::new("a")
+                .then("b")
+                .then("c")
+                .retries(0)
+                .commit(Commit::End),
+        )
+        .unwrap()
+        .service(up);
+    // The second one is cancelled while its answer is held.
+    let _ = tokio::time::timeout(seconds(1), send(&s, chat())).await;
+    let Step::Data(event) = token("x") else {
+        unreachable!()
+    };
+    assert_eq!(*seen.lock(), [4, event.len() as u64]);
 }

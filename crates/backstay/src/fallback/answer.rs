@@ -93,7 +93,7 @@ where
         }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.prefix.len() + self.whole.as_ref().map_or(0, Bytes::len)
     }
 

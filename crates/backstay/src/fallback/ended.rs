@@ -12,7 +12,7 @@ use super::{
 use crate::{
     alarm::Alarm,
     body::ReplayableBody,
-    call::{Call, Phase},
+    call::{Call, Claim, Phase},
     error::{BoxError, Error, ErrorKind, Upstream},
     trail::Outcome,
 };
@@ -92,6 +92,9 @@ where
     /// An answer says that it failed, and has been read as far as it takes to know why.
     pub(super) fn answer_failed(&mut self, call: &Call, answer: FailedAnswer<R>) -> Step<R> {
         let status = answer.parts.status;
+        if call.claim(Claim::Observer) {
+            call.received(answer.len() as u64);
+        }
         let failure = self.classify(status, &answer.parts.headers, answer.legible());
         let cause = Cause::Status {
             status,

@@ -52,6 +52,9 @@ pin_project! {
             let mut this = this.project();
             this.calling.set(None);
             if let Some(call) = this.call.take() {
+                if let Stage::Holding(hold) = &mut this.rest.stage {
+                    hold.settle(&call);
+                }
                 this.rest.course.abandoned(&call, Instant::now());
             }
         }
