@@ -10,8 +10,10 @@ use backstay::{
     trail::{Note, Outcome},
     transport::{Delivery, SendFailure},
 };
-use http::Request;
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
 use std::sync::{
     Arc,
@@ -279,4 +281,67 @@ async fn fallback_alone_counts_the_bytes_of_every_attempt() {
         unreachable!()
     };
     assert_eq!(*seen.lock(), [4, event.len() as u64]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn timeouts_alone_tell_that_an_attempt_is_complete_though_nobody_polled_to_the_end() {
+    // Of known length, read to it or empty.
+    for text in ["{}", ""] {
+        let ends = Arc::new(Mutex::new(vec![]));
+        let told = ends.clone();
+        let leaf = service_fn(move |_: Request<Body>| async move {
+            Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(text)))
+        });
+        let observer = CancelLayer::new().observe(move |e| {
+            told.lock().push(e.trail.attempts()[0].outcome);
+        });
+        let s = ServiceBuilder::new()
+            .timeouts(Timeouts::new())
+            .unwrap()
+            .service(leaf);
+        for under_cancel in [false, true] {
+            let trail = match under_cancel {
+                false => {
+                    let r = s.clone().oneshot(chat()).await.unwrap();
+                    let t = live_trail(&r);
+                    all_but_the_end(r.into_body()).await;
+                    t
+                }
+                true => {
+                    let s = ServiceBuilder::new().layer(&observer).service(s.clone());
+                    let r = s.oneshot(chat()).await.unwrap();
+                    let t = live_trail(&r);
+                    all_but_the_end(r.into_body()).await;
+                    t
+                }
+            };
+            assert_eq!(trail.attempts()[0].outcome, Outcome::Complete);
+        }
+        assert_eq!(*ends.lock(), [Outcome::Complete]);
+    }
+}
+
+async fn all_but_the_end(mut body: impl HttpBody + Unpin) {
+    while !body.is_end_stream() {
+        assert!(body.frame().await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn timeouts_alone_tell_that_an_attempt_is_complete_at_its_end_marker() {
+    let events = vec![token("x"), finish(), done(), Step::Hang];
+    let s = ServiceBuilder::new()
+        .timeouts(Timeouts::new())
+        .unwrap()
+        .service(Upstream::new([Answer::events(events)]));
+    for (frames, outcome) in [(3, Outcome::Complete), (2, Outcome::Cancelled)] {
+        let r = s.clone().oneshot(chat()).await.unwrap();
+        let t = live_trail(&r);
+        let mut body = r.into_body();
+        for _ in 0..frames {
+            body.frame().await.unwrap().unwrap();
+        }
+        drop(body);
+        assert_eq!(t.attempts()[0].outcome, outcome);
+    }
 }
