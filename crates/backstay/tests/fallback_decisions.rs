@@ -6,9 +6,10 @@ mod support;
 use backstay::{
     Body, BoxError, Error, ErrorKind, ServiceBuilderExt, Timeouts,
     cancel::CancelLayer,
+    drain::Drain,
     fallback::{
-        Cause, Decision, DefaultPolicy, Failed, FallbackLayer, Idempotent, Pause, Policy, Target,
-        Targets,
+        Cause, CoolDowns, Decision, DefaultPolicy, Failed, FallbackLayer, Idempotent, Pause,
+        Policy, Target, Targets,
     },
     timeout::Clock,
     trail::{Next, Note, Outcome, Reason, WaitReason},
@@ -393,4 +394,31 @@ async fn the_first_targets_answer_has_its_trailers_though_another_was_asked() {
     assert_eq!(upstream.attempts(), 2);
     assert!(body.trailers().is_some());
     assert_eq!(body.to_bytes(), "busy");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_below_is_asked_once_and_says_nothing_of_its_targets() {
+    let drain = Drain::new();
+    drain.start();
+    let cool_downs = CoolDowns::new().failures(1);
+    let targets = Targets::new("a")
+        .then("b")
+        .retries(2)
+        .cool_downs(cool_downs.clone());
+    let upstream = Upstream::new([Answer::stream(&["x"])]);
+    let stack = ServiceBuilder::new()
+        .fallback(targets)
+        .unwrap()
+        .drain(&drain)
+        .service(upstream.clone());
+    let start = Instant::now();
+    let error = send(&stack, chat()).await.err().unwrap();
+    assert_eq!(kind(&error), ErrorKind::Draining);
+    assert_eq!(Instant::now(), start);
+    let attempts = trail_of(&error).attempts();
+    assert_eq!(attempts.len(), 1);
+    assert_eq!(attempts[0].next, Some(Next::Stop(Reason::Unready)));
+    assert!(!attempts[0].uncertain);
+    assert_eq!(cool_downs.list(), []);
+    assert_eq!(upstream.attempts(), 0);
 }

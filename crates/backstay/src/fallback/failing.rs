@@ -97,6 +97,8 @@ impl<'a> Failing<'a> {
     pub(super) fn error(error: &'a (dyn StdError + Send + Sync + 'static)) -> Option<Self> {
         match Error::find(error).map(Error::kind) {
             Some(ErrorKind::Cancelled(_) | ErrorKind::Request(_)) => None,
+            // Nothing was sent, and a drain that has begun refuses every attempt that follows.
+            Some(ErrorKind::Draining) => Some(Self::unready(error)),
             Some(ErrorKind::Timeout(clock)) => Some(Self {
                 outcome: Outcome::Timeout(clock),
                 uncertain: clock != Clock::Connect,
