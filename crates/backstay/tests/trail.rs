@@ -21,7 +21,7 @@ use std::sync::{
 };
 use support::{
     Answer, Step, Upstream, chat, data, done, finish, kind, live_trail, read, seconds, send, stack,
-    token, wait,
+    token, trail_of, wait,
 };
 use tokio::time::Duration;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -343,5 +343,23 @@ async fn timeouts_alone_tell_that_an_attempt_is_complete_at_its_end_marker() {
         }
         drop(body);
         assert_eq!(t.attempts()[0].outcome, outcome);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_inside_of_timeouts_alone_is_one_in_the_trail() {
+    for answer in [Answer::hang(), Answer::events(vec![token("x"), Step::Hang])] {
+        let s = ServiceBuilder::new()
+            .timeouts(Timeouts::new())
+            .unwrap()
+            .deadline(seconds(2))
+            .unwrap()
+            .service(Upstream::new([answer]));
+        let error = match send(&s, chat()).await {
+            Ok(r) => read(r.into_body()).await.1.unwrap(),
+            Err(error) => error,
+        };
+        assert_eq!(kind(&error), ErrorKind::Deadline);
+        assert_eq!(trail_of(&error).attempts()[0].outcome, Outcome::Deadline);
     }
 }
