@@ -465,3 +465,22 @@ async fn a_fired_token_sends_nothing() {
     assert_eq!(up.attempts(), 0);
     assert!(r.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_further_out_is_told_as_one() {
+    for answer in [Answer::hang(), Answer::events(vec![token("x"), Step::Hang])] {
+        let told: Arc<Mutex<Vec<Why>>> = Arc::default();
+        let whys = told.clone();
+        let service = ServiceBuilder::new()
+            .deadline(seconds(2))
+            .unwrap()
+            .layer(CancelLayer::new().observe(move |ended| whys.lock().push(ended.why)))
+            .service(Upstream::new([answer]));
+        let error = match send(&service, chat()).await {
+            Ok(response) => read(response.into_body()).await.1.unwrap(),
+            Err(error) => error,
+        };
+        assert_eq!(kind(&error), ErrorKind::Deadline);
+        assert_eq!(*told.lock(), [Why::Deadline]);
+    }
+}

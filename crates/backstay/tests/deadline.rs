@@ -4,7 +4,8 @@
 mod support;
 
 use backstay::{
-    BoxError, Deadline, Error, ErrorKind, Phase, ServiceBuilderExt, Trail, deadline::DeadlineBody,
+    BoxError, Deadline, Error, ErrorKind, Phase, ServiceBuilderExt, Trail, cancel::CancelLayer,
+    deadline::DeadlineBody,
 };
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -279,4 +280,24 @@ async fn a_mock_that_is_not_ready_is_waited_for_inside_the_call() {
     assert_eq!(request.uri(), "https://api.example.com/v1/chat/completions");
     reply.send_response(http::Response::new("{}".into()));
     assert!(call.await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_a_layer_between_puts_into_the_extensions_holds() {
+    let up = Upstream::new([Answer::hang()]);
+    let service = ServiceBuilder::new()
+        .layer(CancelLayer::new())
+        .map_request(|mut request: http::Request<backstay::Body>| {
+            let deadline = Deadline::after(seconds(2));
+            request.extensions_mut().insert(deadline);
+            request
+        })
+        .deadline(seconds(20))
+        .unwrap()
+        .service(up.clone());
+    let start = Instant::now();
+    let error = send(&service, chat()).await.err().unwrap();
+    assert_eq!(kind(&error), ErrorKind::Deadline);
+    assert_eq!(Instant::now() - start, seconds(2));
+    assert_eq!(up.live(), 0);
 }

@@ -6,9 +6,10 @@ mod support;
 use backstay::{
     Body, BoxError, Error, ErrorKind, ServiceBuilderExt, Timeouts,
     cancel::CancelLayer,
+    drain::Drain,
     fallback::{
-        Cause, Decision, DefaultPolicy, Failed, FallbackLayer, Idempotent, Pause, Policy, Target,
-        Targets,
+        Cause, CoolDowns, Decision, DefaultPolicy, Failed, FallbackLayer, Idempotent, Pause,
+        Policy, Target, Targets,
     },
     timeout::Clock,
     trail::{Next, Note, Outcome, Reason, WaitReason},
@@ -16,7 +17,7 @@ use backstay::{
 };
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{Full, StreamBody, combinators::BoxBody};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use std::{
     sync::{
         Arc,
@@ -367,4 +368,57 @@ impl Service<Request<Body>> for NotReady {
     fn call(&mut self, r: Request<Body>) -> Self::Future {
         self.1.call(r)
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_answer_is_passed_on_with_every_frame_and_its_trailers() {
+    let frames: usize = 3000;
+    let mut answer = Answer::status(400, "");
+    answer.steps = vec![Step::Data(Bytes::from_static(b"x")); frames];
+    answer.steps.push(Step::Trailers);
+    let stack = stack(Targets::new("a").retries(0), &Upstream::new([answer]));
+    let response = send(&stack, chat()).await.unwrap();
+    let body = response.into_body().collect().await.unwrap();
+    assert!(body.trailers().is_some());
+    assert_eq!(body.to_bytes().len(), frames);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_targets_answer_has_its_trailers_though_another_was_asked() {
+    let mut answer = Answer::status(503, "busy");
+    answer.steps.push(Step::Trailers);
+    let upstream = Upstream::new([answer, Answer::status(500, "b")]);
+    let stack = stack(Targets::new("a").then("b").retries(0), &upstream);
+    let response = send(&stack, chat()).await.unwrap();
+    let body = response.into_body().collect().await.unwrap();
+    assert_eq!(upstream.attempts(), 2);
+    assert!(body.trailers().is_some());
+    assert_eq!(body.to_bytes(), "busy");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_below_is_asked_once_and_says_nothing_of_its_targets() {
+    let drain = Drain::new();
+    drain.start();
+    let cool_downs = CoolDowns::new().failures(1);
+    let targets = Targets::new("a")
+        .then("b")
+        .retries(2)
+        .cool_downs(cool_downs.clone());
+    let upstream = Upstream::new([Answer::stream(&["x"])]);
+    let stack = ServiceBuilder::new()
+        .fallback(targets)
+        .unwrap()
+        .drain(&drain)
+        .service(upstream.clone());
+    let start = Instant::now();
+    let error = send(&stack, chat()).await.err().unwrap();
+    assert_eq!(kind(&error), ErrorKind::Draining);
+    assert_eq!(Instant::now(), start);
+    let attempts = trail_of(&error).attempts();
+    assert_eq!(attempts.len(), 1);
+    assert_eq!(attempts[0].next, Some(Next::Stop(Reason::Unready)));
+    assert!(!attempts[0].uncertain);
+    assert_eq!(cool_downs.list(), []);
+    assert_eq!(upstream.attempts(), 0);
 }

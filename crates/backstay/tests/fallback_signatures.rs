@@ -4,12 +4,20 @@
 mod support;
 
 use backstay::error::RequestProblem;
-use backstay::fallback::{Outgoing, Sign, Target, Targets};
-use backstay::{BoxError, ErrorKind};
-use http::{HeaderMap, HeaderValue};
+use backstay::fallback::{FallbackLayer, Outgoing, Sign, Target, Targets};
+use backstay::trail::Outcome;
+use backstay::transport::{Delivery, SendFailure};
+use backstay::{Body, BoxError, ErrorKind};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::Full;
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
 use support::{Answer, PROMPT, Upstream, chat, kind, send, stack, trail, trail_of};
+use tower::{Layer, ServiceExt, service_fn};
 
 /// URI, headers and body, as the signer was shown them.
 type Shown = (String, HeaderMap, Vec<u8>);
@@ -104,4 +112,39 @@ async fn a_signature_that_cannot_be_made_goes_to_the_next_target_or_is_a_typed_e
     assert!(std::error::Error::source(backstay::Error::find(&*error).unwrap()).is_some());
     assert_eq!(trail_of(&error).attempts().len(), 0);
     assert_eq!(upstream.attempts(), 1);
+}
+
+/// Signs the first time only.
+#[derive(Debug, Default)]
+struct Once(AtomicUsize);
+
+impl Sign for Once {
+    fn sign(&self, _: &Outgoing<'_>) -> Result<HeaderMap, BoxError> {
+        match self.0.fetch_add(1, SeqCst) {
+            0 => Ok(HeaderMap::new()),
+            _ => Err("no token any more".into()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_lost_and_cannot_be_signed_again_is_a_failed_attempt() {
+    let sendings = AtomicUsize::new(0);
+    let leaf = service_fn(|_: Request<Body>| {
+        let number = sendings.fetch_add(1, SeqCst);
+        async move {
+            match number {
+                0 => Err(BoxError::from(SendFailure::new(Delivery::maybe_sent(true)))),
+                _ => Ok(Response::new(Full::<Bytes>::from("b"))),
+            }
+        }
+    });
+    let targets = Targets::new(Target::model("a").sign(Once::default())).then("b");
+    let stack = FallbackLayer::new(targets.retries(0)).unwrap().layer(leaf);
+    let response = stack.oneshot(chat()).await.unwrap();
+    let attempts = trail(&response);
+    assert_eq!(attempts.len(), 2);
+    assert_eq!(attempts[0].outcome, Outcome::Transport);
+    assert!(attempts[0].notes.is_empty() && attempts[0].uncertain);
+    assert_eq!(&*attempts[1].target, "b");
 }

@@ -229,15 +229,26 @@ async fn waiting_for_readiness_keeps_to_the_reserve() {
             unreachable!()
         }
     }
-    let s = ServiceBuilder::new()
-        .deadline(seconds(10))
-        .unwrap()
-        .fallback(Targets::new("a").then("b").retries(0).reserve(seconds(4)))
-        .unwrap()
-        .service(Stuck);
-    let e = send(&s, chat()).await.err().unwrap();
-    let t = Error::find(&*e).unwrap().trail().unwrap();
-    assert_eq!(t.attempts().len(), 2);
+    for retry_uncertain in [true, false] {
+        let s = ServiceBuilder::new()
+            .deadline(seconds(10))
+            .unwrap()
+            .fallback(
+                Targets::new("a")
+                    .then("b")
+                    .retries(0)
+                    .reserve(seconds(4))
+                    .retry_uncertain(retry_uncertain),
+            )
+            .unwrap()
+            .service(Stuck);
+        let e = send(&s, chat()).await.err().unwrap();
+        let t = Error::find(&*e).unwrap().trail().unwrap();
+        assert_eq!(t.attempts().len(), 2);
+        assert_eq!(t.attempts()[0].outcome, Outcome::Timeout(Clock::Attempt));
+        // Nothing was sent.
+        assert!(t.attempts().iter().all(|attempt| !attempt.uncertain));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,12 +6,14 @@ mod support;
 use backstay::{
     Body, BoxError, Error, ErrorKind, ServiceBuilderExt, Timeouts,
     cancel::CancelLayer,
-    fallback::Targets,
+    fallback::{Commit, Targets},
     trail::{Note, Outcome},
     transport::{Delivery, SendFailure},
 };
-use http::Request;
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
 use std::sync::{
     Arc,
@@ -19,7 +21,7 @@ use std::sync::{
 };
 use support::{
     Answer, Step, Upstream, chat, data, done, finish, kind, live_trail, read, seconds, send, stack,
-    token,
+    token, trail_of, wait,
 };
 use tokio::time::Duration;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -208,4 +210,156 @@ async fn the_trail_ends_when_the_body_does() {
     tokio::time::sleep(seconds(10)).await;
     drop(b);
     assert_eq!(t.ended(), Some(Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_with_its_body_though_the_outermost_layer_has_none() {
+    for steps in [vec![Step::Hang], vec![wait(1), finish(), done()]] {
+        let hangs = matches!(steps[0], Step::Hang);
+        let up = Upstream::new([Answer::events([vec![token("x")], steps].concat())]);
+        let s = ServiceBuilder::new()
+            .status_error()
+            .deadline(seconds(3))
+            .unwrap()
+            .fallback(Targets::new("a"))
+            .unwrap()
+            .timeouts(Timeouts::new())
+            .unwrap()
+            .service(up);
+        let r = send(&s, chat()).await.unwrap();
+        let t = live_trail(&r);
+        assert_eq!(t.ended(), None);
+        read(r.into_body()).await;
+        let (outcome, end) = match hangs {
+            true => (Outcome::Deadline, 3),
+            false => (Outcome::Complete, 1),
+        };
+        assert_eq!(t.attempts()[0].outcome, outcome);
+        assert_eq!(t.ended(), Some(seconds(end)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_timeouts_alone_ends_with_its_body_under_a_layer_that_has_none() {
+    let up = Upstream::new([Answer::bytes(vec![data("x"), wait(2), data("y")])]);
+    let s = ServiceBuilder::new()
+        .status_error()
+        .timeouts(Timeouts::new())
+        .unwrap()
+        .service(up);
+    let r = send(&s, chat()).await.unwrap();
+    let t = live_trail(&r);
+    read(r.into_body()).await;
+    assert_eq!(t.ended(), Some(seconds(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fallback_alone_counts_the_bytes_of_every_attempt() {
+    let up = Upstream::new([
+        Answer::status(503, "busy"),
+        Answer::events(vec![token("x"), Step::Hang]),
+    ]);
+    let seen = Arc::new(Mutex::new(vec![]));
+    let told = seen.clone();
+    let s = ServiceBuilder::new()
+        .layer(CancelLayer::new().observe(move |e| {
+            let bytes = e.trail.attempts().iter().map(|a| a.bytes).collect();
+            *told.lock() = bytes;
+        }))
+        .fallback(
+            Targets::new("a")
+                .then("b")
+                .then("c")
+                .retries(0)
+                .commit(Commit::End),
+        )
+        .unwrap()
+        .service(up);
+    // The second one is cancelled while its answer is held.
+    let _ = tokio::time::timeout(seconds(1), send(&s, chat())).await;
+    let Step::Data(event) = token("x") else {
+        unreachable!()
+    };
+    assert_eq!(*seen.lock(), [4, event.len() as u64]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn timeouts_alone_tell_that_an_attempt_is_complete_though_nobody_polled_to_the_end() {
+    // Of known length, read to it or empty.
+    for text in ["{}", ""] {
+        let ends = Arc::new(Mutex::new(vec![]));
+        let told = ends.clone();
+        let leaf = service_fn(move |_: Request<Body>| async move {
+            Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(text)))
+        });
+        let observer = CancelLayer::new().observe(move |e| {
+            told.lock().push(e.trail.attempts()[0].outcome);
+        });
+        let s = ServiceBuilder::new()
+            .timeouts(Timeouts::new())
+            .unwrap()
+            .service(leaf);
+        for under_cancel in [false, true] {
+            let trail = match under_cancel {
+                false => {
+                    let r = s.clone().oneshot(chat()).await.unwrap();
+                    let t = live_trail(&r);
+                    all_but_the_end(r.into_body()).await;
+                    t
+                }
+                true => {
+                    let s = ServiceBuilder::new().layer(&observer).service(s.clone());
+                    let r = s.oneshot(chat()).await.unwrap();
+                    let t = live_trail(&r);
+                    all_but_the_end(r.into_body()).await;
+                    t
+                }
+            };
+            assert_eq!(trail.attempts()[0].outcome, Outcome::Complete);
+        }
+        assert_eq!(*ends.lock(), [Outcome::Complete]);
+    }
+}
+
+async fn all_but_the_end(mut body: impl HttpBody + Unpin) {
+    while !body.is_end_stream() {
+        assert!(body.frame().await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn timeouts_alone_tell_that_an_attempt_is_complete_at_its_end_marker() {
+    let events = vec![token("x"), finish(), done(), Step::Hang];
+    let s = ServiceBuilder::new()
+        .timeouts(Timeouts::new())
+        .unwrap()
+        .service(Upstream::new([Answer::events(events)]));
+    for (frames, outcome) in [(3, Outcome::Complete), (2, Outcome::Cancelled)] {
+        let r = s.clone().oneshot(chat()).await.unwrap();
+        let t = live_trail(&r);
+        let mut body = r.into_body();
+        for _ in 0..frames {
+            body.frame().await.unwrap().unwrap();
+        }
+        drop(body);
+        assert_eq!(t.attempts()[0].outcome, outcome);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_inside_of_timeouts_alone_is_one_in_the_trail() {
+    for answer in [Answer::hang(), Answer::events(vec![token("x"), Step::Hang])] {
+        let s = ServiceBuilder::new()
+            .timeouts(Timeouts::new())
+            .unwrap()
+            .deadline(seconds(2))
+            .unwrap()
+            .service(Upstream::new([answer]));
+        let error = match send(&s, chat()).await {
+            Ok(r) => read(r.into_body()).await.1.unwrap(),
+            Err(error) => error,
+        };
+        assert_eq!(kind(&error), ErrorKind::Deadline);
+        assert_eq!(trail_of(&error).attempts()[0].outcome, Outcome::Deadline);
+    }
 }

@@ -1,7 +1,7 @@
 //! A call as a layer holds it.
 
 use super::{Call, Over};
-use std::{fmt, ops::Deref};
+use std::{fmt, ops::Deref, sync::atomic::Ordering::Relaxed};
 use tokio::time::Instant;
 
 /// A call as a layer holds it, from its `call` to the end of the body.
@@ -47,6 +47,17 @@ impl Held {
         }
     }
 
+    /// For a layer that has no body of its own: the call goes on, and has ended when the first of those
+    /// further in lets go of it.
+    pub(crate) fn hand_on(mut self) {
+        if std::mem::take(&mut self.outermost) {
+            let call = self.call.clone();
+            drop(self);
+            // Not before: this one is not the first.
+            call.0.handed_on.store(true, Relaxed);
+        }
+    }
+
     /// Puts the trail into the response, once per call.
     pub(crate) fn leave_trail(&self, extensions: &mut http::Extensions) {
         if self.outermost {
@@ -73,6 +84,8 @@ impl Drop for Held {
     fn drop(&mut self) {
         if self.outermost {
             self.call.set_over(Over::Ended);
+            self.call.end_now();
+        } else if self.call.0.handed_on.load(Relaxed) {
             self.call.end_now();
         }
     }

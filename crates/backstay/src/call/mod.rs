@@ -75,6 +75,8 @@ struct Record {
     stream: AtomicU8,
     attempts: AtomicU32,
     watched: AtomicBool,
+    /// The layer that made the record has let go of it before the end.
+    handed_on: AtomicBool,
     signals: SharedSignals,
     face: Face,
     state: Mutex<State>,
@@ -190,6 +192,7 @@ impl Call {
             stream: AtomicU8::new(0),
             attempts: AtomicU32::new(0),
             watched: AtomicBool::new(false),
+            handed_on: AtomicBool::new(false),
             signals: SharedSignals::default(),
             face: Face::new(),
             state: Mutex::new(State::default()),

@@ -183,9 +183,10 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.is_dropped();
-        let by_drain = |call: &Held| call.over() == Some(Over::Shutdown);
-        self.end(match &self.call {
-            Some(call) if by_drain(call) => Why::Shutdown,
+        // A layer further out has said why.
+        self.end(match self.call.as_ref().and_then(|call| call.over()) {
+            Some(Over::Shutdown) => Why::Shutdown,
+            Some(Over::Deadline) => Why::Deadline,
             _ => self.cut_off().unwrap_or_else(Why::dropped),
         });
     }

@@ -42,7 +42,15 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let call = Call::find_or_begin(&mut request);
-        let own = Deadline::from_option(call.now().checked_add(self.budget));
+        let mut own = Deadline::from_option(call.now().checked_add(self.budget));
+        // The record has those that stood there when it was made: there is more than itself where one has come
+        // later.
+        let extensions = request.extensions();
+        if extensions.len() > 1
+            && let Some(of_request) = extensions.get::<Deadline>()
+        {
+            own = own.earlier(*of_request);
+        }
         // Inside of an attempt this is a limit of the attempt and not of the call.
         if call.attempt() == 0 {
             call.lower_deadline(own);

@@ -1,9 +1,10 @@
 //! An answer that says that it failed, read as far as it takes to know why.
 
+use super::frames::Frames;
 use crate::{alarm::Alarm, error::BoxError, observe::is_encoded};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response, header, response::Parts};
-use http_body::Body;
+use http_body::{Body, Frame};
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -17,6 +18,7 @@ pub(super) struct FailedAnswer<R> {
     rest: Option<R>,
     prefix: BytesMut,
     whole: Option<Bytes>,
+    trailers: Option<HeaderMap>,
     frames: usize,
     alarm: Alarm,
     until: Instant,
@@ -43,6 +45,7 @@ where
             rest: Some(body),
             prefix: BytesMut::new(),
             whole: None,
+            trailers: None,
             frames: 0,
             alarm: Alarm::default(),
             until: now + MAX_TIME,
@@ -54,25 +57,12 @@ where
         while let Some(body) = &mut self.rest {
             match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
+                    let is_over = body.is_end_stream();
                     self.frames += 1;
-                    if self.frames > MAX_FRAMES {
-                        return Poll::Ready(());
-                    }
-                    let Ok(data) = frame.into_data() else {
-                        continue;
-                    };
-                    // An answer in one frame is not copied.
-                    if self.prefix.is_empty() && self.whole.is_none() {
-                        self.whole = Some(data);
-                    } else {
-                        if let Some(first) = self.whole.take() {
-                            self.prefix.extend_from_slice(&first);
-                        }
-                        self.prefix.extend_from_slice(&data);
-                    }
-                    if body.is_end_stream() {
+                    self.keep(frame);
+                    if is_over {
                         self.rest = None;
-                    } else if self.len() >= MAX_PREFIX {
+                    } else if self.len() >= MAX_PREFIX || self.frames >= MAX_FRAMES {
                         return Poll::Ready(());
                     }
                 }
@@ -89,7 +79,21 @@ where
         Poll::Ready(())
     }
 
-    fn len(&self) -> usize {
+    fn keep(&mut self, frame: Frame<Bytes>) {
+        match frame.into_data() {
+            // An answer in one frame is not copied.
+            Ok(data) if self.prefix.is_empty() && self.whole.is_none() => self.whole = Some(data),
+            Ok(data) => {
+                if let Some(first) = self.whole.take() {
+                    self.prefix.extend_from_slice(&first);
+                }
+                self.prefix.extend_from_slice(&data);
+            }
+            Err(trailers) => self.trailers = trailers.into_trailers().ok(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
         self.prefix.len() + self.whole.as_ref().map_or(0, Bytes::len)
     }
 
@@ -103,16 +107,24 @@ where
     }
 
     /// Lets go of the connection. What was read is all there is of the answer from now on.
-    pub(super) fn let_go(mut self) -> (Parts, Bytes) {
+    pub(super) fn let_go(mut self) -> (Parts, Frames) {
         let cut = self.rest.take().is_some();
-        let read = self.whole.unwrap_or_else(|| self.prefix.freeze());
-        set_length(&mut self.parts.headers, read.len(), cut);
-        (self.parts, read)
+        let read = self.len();
+        set_length(&mut self.parts.headers, read, cut);
+        let (parts, read, _) = self.into_parts();
+        (parts, read)
     }
 
     /// The answer with all of its body.
-    pub(super) fn into_parts(self) -> (Parts, Bytes, Option<R>) {
-        let read = self.whole.unwrap_or_else(|| self.prefix.freeze());
+    pub(super) fn into_parts(self) -> (Parts, Frames, Option<R>) {
+        let data = self.whole.unwrap_or_else(|| self.prefix.freeze());
+        let mut read = Frames::default();
+        if !data.is_empty() {
+            read.push(Frame::data(data));
+        }
+        if let Some(trailers) = self.trailers {
+            read.push(Frame::trailers(trailers));
+        }
         (self.parts, read, self.rest)
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 use backstay_dialect::JsonEnd;
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, SizeHint};
 use std::{
     fmt,
     mem::ManuallyDrop,
@@ -128,12 +128,8 @@ impl<R> FallbackBody<R> {
     }
 
     /// A failure that is passed on: what was read of it, then the rest.
-    pub(super) fn answer(read: Bytes, rest: Option<R>) -> Self {
-        let mut frames = Frames::default();
-        if !read.is_empty() {
-            frames.push(Frame::data(read));
-        }
-        Self::new(frames, rest, None)
+    pub(super) fn answer(read: Frames, rest: Option<R>) -> Self {
+        Self::new(read, rest, None)
     }
 }
 

@@ -262,32 +262,35 @@ impl Course {
     }
 
     /// The attempt under way once more, over a new connection, when the one that it had been given was lost
-    /// before any byte of a response. `None` when it must not be sent again.
+    /// before any byte of a response. False when it must not be sent again, or cannot be made again.
     pub(super) fn resend<B: ReplayableBody>(
         &mut self,
         call: &Call,
         error: &(dyn StdError + 'static),
         place: &mut Option<Request<B>>,
-    ) -> Option<Result<(), Error>> {
+    ) -> bool {
         if Delivery::of(error) != Delivery::maybe_sent(true) {
-            return None;
+            return false;
         }
         let plan = &*self.plan;
-        let original = self.original.as_mut()?;
+        let Some(original) = self.original.as_mut() else {
+            return false;
+        };
         if !(original.is_replayable() && plan.retry_uncertain && original.is_idempotent()) {
-            return None;
+            return false;
         }
+        let made = original.attempt(plan, &plan.routes[self.target], call, place);
+        let (Ok(()), Some(request)) = (made, place) else {
+            return false;
+        };
+        request.extensions_mut().insert(FreshConnection);
         call.with_attempt(|attempt| {
             attempt.note(Note::Resent);
             attempt.uncertain = true;
         });
         call.release_claims();
         call.set_phase(Phase::Readiness);
-        let made = original.attempt(plan, &plan.routes[self.target], call, place);
-        if let Some(request) = place {
-            request.extensions_mut().insert(FreshConnection);
-        }
-        Some(made)
+        true
     }
 
     /// The call was dropped: the trail says what was under way and what was not tried.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     alarm::Alarm,
     body::ReplayableBody,
-    call::{Call, Phase},
+    call::{Call, Claim, Phase},
     error::{BoxError, Error, ErrorKind, Upstream},
     trail::Outcome,
 };
@@ -80,7 +80,7 @@ where
         // All of it may be here: then it is the answer when the others fail.
         let word = if ended {
             let Hold { parts, frames, .. } = *hold;
-            LastWord::Answer(parts, frames.to_bytes(), None)
+            LastWord::Answer(parts, frames, None)
         } else {
             drop(hold);
             LastWord::Error(Error::of(call, ErrorKind::Refused).into())
@@ -92,6 +92,9 @@ where
     /// An answer says that it failed, and has been read as far as it takes to know why.
     pub(super) fn answer_failed(&mut self, call: &Call, answer: FailedAnswer<R>) -> Step<R> {
         let status = answer.parts.status;
+        if call.claim(Claim::Observer) {
+            call.received(answer.len() as u64);
+        }
         let failure = self.classify(status, &answer.parts.headers, answer.legible());
         let cause = Cause::Status {
             status,
@@ -139,18 +142,21 @@ where
         self.follow(call, verdict, first, LastWord::Error(error), now)
     }
 
+    /// The attempt's time was over before the service could take the request.
+    pub(super) fn not_ready_in_time(&mut self, call: &Call, error: Error) -> Step<R> {
+        let now = Instant::now();
+        let failing = Failing::not_ready_in_time(self.resent);
+        let first = self.course.has_the_last_word();
+        let verdict = self.course.failed(call, &failing, now);
+        self.follow(call, verdict, first, LastWord::Error(error.into()), now)
+    }
+
     /// No byte of a response came. Once for each attempt, a request that met a dying connection is sent
     /// again at once.
     pub(super) fn send_failed(&mut self, call: &Call, error: BoxError) -> Step<R> {
-        if !self.resent {
-            match self.course.resend(call, &*error, &mut self.request) {
-                Some(Ok(())) => {
-                    self.resent = true;
-                    return Step::Send;
-                }
-                Some(Err(error)) => return Step::Word(LastWord::error(error)),
-                None => {}
-            }
+        if !self.resent && self.course.resend(call, &*error, &mut self.request) {
+            self.resent = true;
+            return Step::Send;
         }
         self.attempt_failed(call, error)
     }

@@ -82,11 +82,23 @@ impl<'a> Failing<'a> {
         }
     }
 
+    /// The service took no request for as long as the attempt had.
+    pub(super) fn not_ready_in_time(sent_before: bool) -> Self {
+        Self {
+            outcome: Outcome::Timeout(Clock::Attempt),
+            uncertain: sent_before,
+            cause: Cause::Clock(Clock::Attempt),
+            unready: false,
+        }
+    }
+
     /// A clock, or what the client says. `None` for a cancellation, which is never retried, and for what
     /// is wrong with the request itself.
     pub(super) fn error(error: &'a (dyn StdError + Send + Sync + 'static)) -> Option<Self> {
         match Error::find(error).map(Error::kind) {
             Some(ErrorKind::Cancelled(_) | ErrorKind::Request(_)) => None,
+            // Nothing was sent, and a drain that has begun refuses every attempt that follows.
+            Some(ErrorKind::Draining) => Some(Self::unready(error)),
             Some(ErrorKind::Timeout(clock)) => Some(Self {
                 outcome: Outcome::Timeout(clock),
                 uncertain: clock != Clock::Connect,

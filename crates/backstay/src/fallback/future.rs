@@ -52,6 +52,9 @@ pin_project! {
             let mut this = this.project();
             this.calling.set(None);
             if let Some(call) = this.call.take() {
+                if let Stage::Holding(hold) = &mut this.rest.stage {
+                    hold.settle(&call);
+                }
                 this.rest.course.abandoned(&call, Instant::now());
             }
         }
@@ -154,7 +157,7 @@ where
                     Poll::Pending => {
                         rest.stage = Stage::Readying;
                         match rest.poll_limit(cx, call) {
-                            Some(error) => rest.attempt_failed(call, error.into()),
+                            Some(error) => rest.not_ready_in_time(call, error),
                             None => return Poll::Pending,
                         }
                     }

@@ -62,6 +62,15 @@ static ERROR: LazyLock<memmem::Finder<'static>> =
 
 // === impl Hold ===
 
+impl<R> Hold<R> {
+    /// The answer is given up: the record is told what has passed of it.
+    pub(super) fn settle(&mut self, call: &Call) {
+        if let Some(observer) = &mut self.observer {
+            observer.settle(call);
+        }
+    }
+}
+
 impl<R> Hold<R>
 where
     R: Body<Data = Bytes> + Unpin,
@@ -128,13 +137,6 @@ where
     /// Whether the provider withheld the answer, and somebody minds.
     pub(super) fn is_refusal(&self, call: &Call) -> bool {
         self.minds_refusals && call.signals().has(Signals::REFUSED)
-    }
-
-    /// The answer is given up: the record is told what has passed of it.
-    pub(super) fn settle(&mut self, call: &Call) {
-        if let Some(observer) = &mut self.observer {
-            observer.settle(call);
-        }
     }
 
     pub(super) fn poll(

@@ -1,15 +1,14 @@
 //! What the caller is told when nothing more is tried.
 
-use super::FallbackBody;
+use super::{FallbackBody, frames::Frames};
 use crate::{call::Held, error::BoxError};
-use bytes::Bytes;
 use http::{Response, response::Parts};
 
 pub(super) type Output<R> = Result<Response<FallbackBody<R>>, BoxError>;
 
 /// How an attempt ended, as the caller would see it.
 pub(super) enum LastWord<R> {
-    Answer(Parts, Bytes, Option<R>),
+    Answer(Parts, Frames, Option<R>),
     Error(BoxError),
 }
 

@@ -108,7 +108,7 @@ where
                 }
                 Poll::Ready(Err(error)) => self.unready(call, error.into()),
                 Poll::Pending => match self.poll_limit(cx, call) {
-                    Some(error) => self.attempt_failed(call, error.into()),
+                    Some(error) => self.not_ready_in_time(call, error),
                     None => return Poll::Pending,
                 },
             },

@@ -77,7 +77,9 @@ where
                 }
                 if response.status().is_success() {
                     // This layer has no body of its own, so that the call is out of its hands.
-                    *this.call = None;
+                    if let Some(call) = this.call.take() {
+                        call.hand_on();
+                    }
                     return Poll::Ready(Ok(response));
                 }
                 this.reading.insert(Reading::new(response))

@@ -29,6 +29,7 @@ impl Alone {
         let outcome = match Error::find(error).map(Error::kind) {
             Some(ErrorKind::Timeout(clock)) => Outcome::Timeout(clock),
             Some(ErrorKind::Cancelled(_)) => Outcome::Cancelled,
+            Some(ErrorKind::Deadline) => Outcome::Deadline,
             _ => Outcome::Transport,
         };
         self.end(outcome);

@@ -30,6 +30,24 @@ pin_project! {
         #[pin]
         inner: Option<B>,
         watch: Option<Watch>,
+        // Set where the bounds of a body are known.
+        is_over: Option<fn(&B) -> bool>,
+    }
+
+    impl<B> PinnedDrop for TimeoutsBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            // A consumer that knows the length does not come back for the end.
+            if let Some(watch) = this.watch
+                && watch.alone.is_some()
+                && let (Some(inner), Some(is_over)) = (this.inner.as_ref().get_ref(), this.is_over)
+                && !std::thread::panicking()
+                && is_over(inner)
+                && let Some(alone) = watch.alone.take()
+            {
+                alone.complete();
+            }
+        }
     }
 }
 
@@ -62,7 +80,7 @@ enum Ending {
 
 // === impl TimeoutsBody ===
 
-impl<B> TimeoutsBody<B> {
+impl<B: Body> TimeoutsBody<B> {
     pub(super) fn new(inner: B, parts: &Parts, running: Running) -> Self {
         let Running {
             alone,
@@ -78,8 +96,17 @@ impl<B> TimeoutsBody<B> {
         if observer.content() == Content::Encoded {
             call.with_attempt(|attempt| attempt.note(Note::Encoded));
         }
+        // A consumer may never poll a body that has nothing in it.
+        let alone = match alone {
+            Some(alone) if inner.is_end_stream() => {
+                alone.complete();
+                None
+            }
+            alone => alone,
+        };
         Self {
             inner: Some(inner),
+            is_over: Some(B::is_end_stream),
             watch: Some(Watch {
                 alone,
                 call,
@@ -234,6 +261,9 @@ impl Watch {
         }
         if seen.has(Signals::ENDED) && !self.noted.has(Signals::ENDED) {
             self.limits.answer_ended(Instant::now());
+            if let Some(alone) = self.alone.take() {
+                alone.complete();
+            }
         }
         self.noted |= seen;
     }
@@ -313,6 +343,7 @@ impl<B: Default> Default for TimeoutsBody<B> {
         Self {
             inner: Some(B::default()),
             watch: None,
+            is_over: None,
         }
     }
 }
