@@ -484,3 +484,42 @@ async fn a_deadline_further_out_is_told_as_one() {
         assert_eq!(*told.lock(), [Why::Deadline]);
     }
 }
+
+/// A chunked HTTP/1 body does not say that it is at its end when its trailers have come.
+#[tokio::test(start_paused = true)]
+async fn nothing_follows_trailers() {
+    let unary = || support::chat_with(r#"{"model":"a","messages":[]}"#);
+    for with_fallback in [false, true] {
+        let upstream = Upstream::new([Answer::bytes(vec![support::data("x"), Step::Trailers])]);
+        let told = Told::default();
+        let layer = told.layer();
+        let mut body = if with_fallback {
+            let response = send(&stack(&layer, &upstream), unary()).await.unwrap();
+            response.into_body().boxed_unsync()
+        } else {
+            let service = ServiceBuilder::new()
+                .layer(layer.clone())
+                .timeouts(Timeouts::new().headers(seconds(60)))
+                .unwrap()
+                .service(upstream);
+            let response = send(&service, unary()).await.unwrap();
+            response.into_body().boxed_unsync()
+        };
+        assert!(body.frame().await.unwrap().unwrap().is_data());
+        assert!(body.frame().await.unwrap().unwrap().is_trailers());
+        drop(body);
+        let ended = told.once(&layer.hooks()).await;
+        assert_eq!(ended.why, Why::Complete);
+        assert_eq!(ended.trail.attempts()[0].outcome, Outcome::Complete);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_are_no_evidence_for_the_end_of_a_stream() {
+    let upstream = Upstream::new([Answer::events(vec![token("x"), Step::Trailers])]);
+    let told = Told::default();
+    let layer = told.layer();
+    let response = send(&stack(&layer, &upstream), chat()).await.unwrap();
+    let (_, error) = read(response.into_body()).await;
+    assert_eq!(kind(&error.unwrap()), ErrorKind::Truncated);
+}

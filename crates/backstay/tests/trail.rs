@@ -363,3 +363,30 @@ async fn a_deadline_inside_of_timeouts_alone_is_one_in_the_trail() {
         assert_eq!(trail_of(&error).attempts()[0].outcome, Outcome::Deadline);
     }
 }
+
+/// The layer that made the record has let go of it; a clone of the request is a call of its own.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_sent_again_under_status_error_is_another_call() {
+    let upstream = Upstream::new([Answer::stream(&["ok"])]);
+    let inner = ServiceBuilder::new()
+        .timeouts(Timeouts::new().headers(seconds(2)))
+        .unwrap()
+        .service(upstream);
+    let kept: Arc<Mutex<Option<http::Extensions>>> = Arc::default();
+    let keep = kept.clone();
+    let service = ServiceBuilder::new()
+        .status_error()
+        .map_request(move |request: Request<Body>| {
+            keep.lock().get_or_insert(request.extensions().clone());
+            request
+        })
+        .service(inner);
+    let first = send(&service, chat()).await.unwrap();
+    tokio::time::sleep(seconds(1)).await;
+    let mut again = chat();
+    *again.extensions_mut() = kept.lock().clone().unwrap();
+    let second = send(&service, again).await.unwrap();
+    let (first, second) = (live_trail(&first), live_trail(&second));
+    assert_eq!(second.attempts().len(), 1);
+    assert_eq!(second.started() - first.started(), seconds(1));
+}

@@ -153,17 +153,22 @@ impl Call {
 
     /// Finds the record of a request, or makes it.
     ///
-    /// A record that has ended belongs to an earlier sending of a request that somebody cloned; the
+    /// A record that was let go of belongs to an earlier sending of a request that somebody cloned; the
     /// request is a new call.
     pub(crate) fn find_or_begin<B>(request: &mut http::Request<B>) -> Held {
         match Self::of(request.extensions()) {
-            Some(call) if call.over() != Some(Over::Ended) => Held::inner(call.clone()),
+            Some(call) if !call.is_history() => Held::inner(call.clone()),
             _ => {
                 let call = Self::begin(request.extensions());
                 request.extensions_mut().insert(call.clone());
                 Held::outermost(call)
             }
         }
+    }
+
+    /// Whether the layer that made the record has let go of it.
+    fn is_history(&self) -> bool {
+        self.over() == Some(Over::Ended) || self.0.handed_on.load(Relaxed)
     }
 
     fn begin(extensions: &http::Extensions) -> Self {

@@ -155,16 +155,16 @@ where
         }
     }
 
-    /// After a frame that was the last, or the last before an error.
+    /// After a frame that was the last, as trailers are, or the last before an error.
     #[cold]
     #[inline(never)]
-    fn look(&mut self, cx: &mut Context<'_>) {
+    fn look(&mut self, cx: &mut Context<'_>, is_last: bool) {
         if let Some(Tail { inner, live }) = self.tail.as_deref_mut()
             && let Some(live) = live
         {
             if live.has_just_ended() {
                 self.marker_came(cx);
-            } else if matches!(live.stage, Stage::Open) && inner.is_end_stream() {
+            } else if matches!(live.stage, Stage::Open) && (is_last || inner.is_end_stream()) {
                 self.length_reached();
             }
         }
@@ -243,12 +243,13 @@ where
         match Pin::new(&mut tail.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let frame = ManuallyDrop::new(frame);
+                let is_last = !frame.is_data();
                 let usual = match &mut tail.live {
-                    Some(live) => live.passes(&frame) && !tail.inner.is_end_stream(),
+                    Some(live) => live.passes(&frame) && !is_last && !tail.inner.is_end_stream(),
                     None => true,
                 };
                 if !usual {
-                    this.look(cx);
+                    this.look(cx, is_last);
                 }
                 pass(frame)
             }

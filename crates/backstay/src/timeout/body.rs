@@ -188,7 +188,11 @@ where
                     Some(watch) => watch.passes(&frame),
                     None => true,
                 };
-                if !usual && let Some(end) = self.look() {
+                if !frame.is_data() {
+                    // Nothing follows trailers, and some bodies do not say so: a consumer may not come back for
+                    // the end.
+                    self.ended(None);
+                } else if !usual && let Some(end) = self.look() {
                     return end_instead(frame, end);
                 }
                 pass(frame)
