@@ -160,3 +160,21 @@ async fn the_models_that_have_routes_are_listed_in_the_callers_shape() {
     assert_eq!(anthropic["data"][0]["id"], "claude-pair");
     assert_eq!(anthropic["has_more"], false);
 }
+
+#[tokio::test]
+async fn a_stream_with_a_length_is_whole_at_its_end_marker_whatever_was_announced() {
+    let upstream = door::raw(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 500\r\n\r\n\
+         data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one\"}}]}\n\ndata: [DONE]\n\n",
+        // What comes late is too little, and nobody waits for it.
+        &["\n", "\n", "\n", "\n"],
+    )
+    .await;
+    let door = Door::before(upstream, "10s").await;
+    let answer = door
+        .chat(r#"{"model":"hurried","stream":true,"messages":[]}"#)
+        .await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.whole, "{answer:?}");
+    assert!(answer.body.contains("one") && answer.body.contains("[DONE]"));
+}

@@ -144,7 +144,7 @@ async fn admitted(
     // Whatever may still be sent again is held by the stack; the rest of the bytes are free.
     drop(upload.reserved);
     let (mut parts, body) = response.into_parts();
-    passing.begin(&parts, body);
+    passing.begin(&mut parts, body);
     head::from_stack(&mut parts, &entry);
     entry.head(parts.status);
     Ok(Response::from_parts(parts, AnswerBody::passing(passing)))
