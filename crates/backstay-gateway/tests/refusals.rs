@@ -287,6 +287,20 @@ async fn a_redirect_is_not_followed_and_not_passed_on() {
 }
 
 #[tokio::test]
+async fn another_protocol_that_nobody_asked_for_is_a_502() {
+    let upstream = door::raw(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
+        &[],
+    )
+    .await;
+    let door = Door::before_paths(upstream).await;
+    let answer = door.ask(&door.get("/odd/x")).await;
+    assert_eq!(answer.status, 502);
+    assert_eq!(answer.json()["error"]["code"], "upstream_switched");
+    assert_eq!(answer.header("upgrade"), None);
+}
+
+#[tokio::test]
 async fn the_callers_own_deadline_counts_and_only_shortens() {
     let door = Door::open().await;
     door.mock

@@ -138,6 +138,14 @@ async fn admitted(
                 "the upstream answered with a redirect, which is not followed: correct `base_url`",
             )));
         }
+        // Nobody asked for another protocol; what follows such a head is no answer.
+        Ok(response) if response.status().is_informational() => {
+            return Ok(passing.refuse(&Refusal::new(
+                StatusCode::BAD_GATEWAY,
+                "upstream_switched",
+                "the upstream switched to another protocol, which was not asked for: correct `base_url`",
+            )));
+        }
         Ok(response) => response,
         Err(error) => return Ok(passing.refuse(&Refusal::of_error(&error))),
     };

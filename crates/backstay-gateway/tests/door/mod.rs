@@ -206,6 +206,17 @@ impl Door {
         .await
     }
 
+    /// With this upstream behind a path route: `/odd/*`, at `/tenant` there, with a key.
+    pub(crate) async fn before_paths(upstream: SocketAddr) -> Self {
+        Self::with(|text| {
+            format!(
+                "{text}\n[[targets]]\nname = \"odd\"\ndialect = \"plain\"\nbase_url = \"http://{upstream}/tenant\"\n\
+                 key_inline_insecure = \"sk-odd\"\nretries = 0\n\n[[routes]]\npath = \"/odd/*\"\ntargets = [\"odd\"]\n"
+            )
+        })
+        .await
+    }
+
     /// Waits until no call is under way, at the gateway or behind it.
     pub(crate) async fn settled(&self) {
         let settled = async {
