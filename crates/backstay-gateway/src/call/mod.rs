@@ -123,8 +123,12 @@ async fn admitted(
         .takes_key
         .then(|| front::callers_key(&parts.headers, &live.config))
         .flatten();
-    let request = head::for_stack(&line, &entry, parts, upload.bytes, deadline, told.read, key)?;
     let mut passing = Box::new(Passing::new(entry.clone(), line.family, api, counted));
+    let request =
+        match head::for_stack(&line, &entry, parts, upload.bytes, deadline, told.read, key) {
+            Ok(request) => request,
+            Err(refusal) => return Ok(passing.refuse(&refusal)),
+        };
     let mut stack = line.stack.clone();
     let answered = match stack.ready().await {
         Ok(ready) => ready.call(request).await,
