@@ -178,3 +178,33 @@ async fn a_stream_with_a_length_is_whole_at_its_end_marker_whatever_was_announce
     assert!(answer.whole, "{answer:?}");
     assert!(answer.body.contains("one") && answer.body.contains("[DONE]"));
 }
+
+#[tokio::test]
+async fn what_belongs_to_the_upstreams_connection_stays_there() {
+    let upstream = door::raw(
+        "HTTP/1.1 200 OK\r\nconnection: close, X-Hop\r\nconnection: x-other,content-length\r\nx-hop: 1\r\n\
+         x-other: 1\r\nx-mine: 1\r\ncontent-length: 2\r\n\r\nok",
+        &[],
+    )
+    .await;
+    let door = Door::before_paths(upstream).await;
+    let answer = door.ask(&door.get("/odd/x")).await;
+    assert_eq!((answer.status, &*answer.body), (200, "ok"));
+    assert_eq!(answer.header("x-hop"), None);
+    assert_eq!(answer.header("x-other"), None);
+    assert_eq!(answer.header("x-mine"), Some("1"));
+}
+
+#[tokio::test]
+async fn a_length_beside_chunks_counts_for_nothing() {
+    // RFC 9112, section 6.3.
+    let upstream = door::raw(
+        "HTTP/1.1 200 OK\r\ncontent-length: 200\r\ntransfer-encoding: chunked\r\n\r\n",
+        &["ok", ""],
+    )
+    .await;
+    let door = Door::before_paths(upstream).await;
+    let answer = door.ask(&door.get("/odd/x")).await;
+    assert_eq!((answer.status, &*answer.body), (200, "ok"));
+    assert!(answer.whole);
+}
