@@ -208,3 +208,25 @@ async fn a_length_beside_chunks_counts_for_nothing() {
     assert_eq!((answer.status, &*answer.body), (200, "ok"));
     assert!(answer.whole);
 }
+
+#[tokio::test]
+async fn a_path_that_could_lead_out_of_its_route_goes_nowhere() {
+    let upstream = door::raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", &[]).await;
+    let door = Door::before_paths(upstream).await;
+    for path in [
+        "/odd/..",
+        "/odd/../../admin",
+        "/odd/a/%2e%2E/%2e./.%2e/admin",
+        "/odd/..%2fadmin",
+        "/odd/..%5Cadmin",
+        "/odd/..\\admin",
+        "/odd/..;/admin",
+    ] {
+        let answer = door.ask(&door.get(path)).await;
+        assert_eq!(answer.status, 400, "{path}");
+    }
+    for path in ["/odd/a..b", "/odd/...", "/odd/a%20b?up=../..", "/odd/.well"] {
+        let answer = door.ask(&door.get(path)).await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+}

@@ -92,6 +92,18 @@ pub(super) fn for_stack(
     Ok(Request::from_parts(parts, Body::from(body)))
 }
 
+/// Whether a server could read the path as one that lies elsewhere: behind a prefix there would be anything that
+/// the target's credential opens.
+pub(super) fn climbs(path: &str) -> bool {
+    if !path.contains("..") && !path.contains('%') {
+        return false;
+    }
+    let path = path.to_ascii_lowercase().replace("%2e", ".");
+    let path = path.replace("%2f", "/").replace("%5c", "\\");
+    path.split(['/', '\\'])
+        .any(|segment| segment == ".." || segment.starts_with("..;"))
+}
+
 /// The clocks that a caller's read timeout shortens, if it does.
 fn shorter(clocks: &Clocks, read: Duration) -> Option<Timeouts> {
     if read.is_zero() {

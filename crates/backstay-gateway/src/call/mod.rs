@@ -73,6 +73,12 @@ async fn admitted(
     if line.is_none() && api.is_none() {
         return local::page(shared, live, &request);
     }
+    if line.is_some() && head::climbs(path) {
+        return Err(Refusal::bad(
+            "bad_path",
+            "the path holds `..`, which could lead out of what its route allows: write it without",
+        ));
+    }
     if api.is_some() && request.method() != Method::POST {
         return Err(Refusal::method("POST"));
     }
