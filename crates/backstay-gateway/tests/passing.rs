@@ -230,3 +230,17 @@ async fn a_path_that_could_lead_out_of_its_route_goes_nowhere() {
         assert_eq!(answer.status, 200, "{path}");
     }
 }
+
+#[tokio::test]
+async fn events_whose_lines_end_in_two_ways_do_not_wait_for_the_end_of_the_stream() {
+    let (upstream, _closed) = door::stays_open(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n\
+         data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one\"}}]}\n\r\n",
+    )
+    .await;
+    let door = Door::before(upstream, "60s").await;
+    let mut caller = door.caller().await;
+    let body = r#"{"model":"hurried","stream":true,"messages":[]}"#;
+    caller.send(door.post(CHAT, body)).await;
+    within(caller.until("one")).await;
+}
