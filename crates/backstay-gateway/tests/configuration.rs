@@ -138,6 +138,26 @@ fn a_key_is_read_and_never_shown() {
 }
 
 #[test]
+fn a_key_in_the_wrong_place_is_not_shown_either() {
+    for line in [
+        "key_env = \"sk-4242\"",
+        "credential = \"sk-4242\"",
+        "key_inline_insecure = 4242",
+    ] {
+        let text = BASE.replace("name = \"a\"", &format!("name = \"a\"\n{line}"));
+        let error = Config::parse(&text, "gateway.toml").unwrap_err();
+        assert!(!error.to_string().contains("4242"), "{error}");
+        assert!(!format!("{error:?}").contains("4242"), "{error:?}");
+    }
+    let text = BASE.replace(
+        "name = \"a\"",
+        "name = \"a\"\nquery = \"key=sk-4242\"\nheaders = { authorization = \"Basic 4242\" }",
+    );
+    let config = Config::parse(&text, "gateway.toml").unwrap();
+    assert!(!format!("{config:?}").contains("4242"), "{config:?}");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let error = Config::load("/nowhere/gateway.toml").unwrap_err();
     assert_eq!(

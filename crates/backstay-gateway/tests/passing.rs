@@ -160,3 +160,87 @@ async fn the_models_that_have_routes_are_listed_in_the_callers_shape() {
     assert_eq!(anthropic["data"][0]["id"], "claude-pair");
     assert_eq!(anthropic["has_more"], false);
 }
+
+#[tokio::test]
+async fn a_stream_with_a_length_is_whole_at_its_end_marker_whatever_was_announced() {
+    let upstream = door::raw(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 500\r\n\r\n\
+         data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one\"}}]}\n\ndata: [DONE]\n\n",
+        // What comes late is too little, and nobody waits for it.
+        &["\n", "\n", "\n", "\n"],
+    )
+    .await;
+    let door = Door::before(upstream, "10s").await;
+    let answer = door
+        .chat(r#"{"model":"hurried","stream":true,"messages":[]}"#)
+        .await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.whole, "{answer:?}");
+    assert!(answer.body.contains("one") && answer.body.contains("[DONE]"));
+}
+
+#[tokio::test]
+async fn what_belongs_to_the_upstreams_connection_stays_there() {
+    let upstream = door::raw(
+        "HTTP/1.1 200 OK\r\nconnection: close, X-Hop\r\nconnection: x-other,content-length\r\nx-hop: 1\r\n\
+         x-other: 1\r\nx-mine: 1\r\ncontent-length: 2\r\n\r\nok",
+        &[],
+    )
+    .await;
+    let door = Door::before_paths(upstream).await;
+    let answer = door.ask(&door.get("/odd/x")).await;
+    assert_eq!((answer.status, &*answer.body), (200, "ok"));
+    assert_eq!(answer.header("x-hop"), None);
+    assert_eq!(answer.header("x-other"), None);
+    assert_eq!(answer.header("x-mine"), Some("1"));
+}
+
+#[tokio::test]
+async fn a_length_beside_chunks_counts_for_nothing() {
+    // RFC 9112, section 6.3.
+    let upstream = door::raw(
+        "HTTP/1.1 200 OK\r\ncontent-length: 200\r\ntransfer-encoding: chunked\r\n\r\n",
+        &["ok", ""],
+    )
+    .await;
+    let door = Door::before_paths(upstream).await;
+    let answer = door.ask(&door.get("/odd/x")).await;
+    assert_eq!((answer.status, &*answer.body), (200, "ok"));
+    assert!(answer.whole);
+}
+
+#[tokio::test]
+async fn a_path_that_could_lead_out_of_its_route_goes_nowhere() {
+    let upstream = door::raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", &[]).await;
+    let door = Door::before_paths(upstream).await;
+    for path in [
+        "/odd/..",
+        "/odd/../../admin",
+        "/odd/a/%2e%2E/%2e./.%2e/admin",
+        "/odd/..%2fadmin",
+        "/odd/..%5Cadmin",
+        "/odd/..\\admin",
+        "/odd/..;/admin",
+    ] {
+        let answer = door.ask(&door.get(path)).await;
+        assert_eq!(answer.status, 400, "{path}");
+    }
+    for path in ["/odd/a..b", "/odd/...", "/odd/a%20b?up=../..", "/odd/.well"] {
+        let answer = door.ask(&door.get(path)).await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn events_whose_lines_end_in_two_ways_do_not_wait_for_the_end_of_the_stream() {
+    let (upstream, _closed) = door::stays_open(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n\
+         data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one\"}}]}\n\r\n",
+    )
+    .await;
+    let door = Door::before(upstream, "60s").await;
+    let mut caller = door.caller().await;
+    let body = r#"{"model":"hurried","stream":true,"messages":[]}"#;
+    caller.send(door.post(CHAT, body)).await;
+    within(caller.until("one")).await;
+}

@@ -287,6 +287,38 @@ async fn a_redirect_is_not_followed_and_not_passed_on() {
 }
 
 #[tokio::test]
+async fn another_protocol_that_nobody_asked_for_is_a_502() {
+    let upstream = door::raw(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
+        &[],
+    )
+    .await;
+    let door = Door::before_paths(upstream).await;
+    let answer = door.ask(&door.get("/odd/x")).await;
+    assert_eq!(answer.status, 502);
+    assert_eq!(answer.json()["error"]["code"], "upstream_switched");
+    assert_eq!(answer.header("upgrade"), None);
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_called_is_no_call_that_goes_on_for_ever() {
+    let door = Door::with(|text| {
+        let under = text.replace(
+            "dialect = \"plain\"\nbase_url = \"",
+            "dialect = \"plain\"\nbase_url = \"http://localhost:1/tenant\" #",
+        );
+        format!("{under}\n[limits]\nrequest_head = \"128KiB\"\n")
+    })
+    .await;
+    // As long as a path may be, and that of the base URL comes before it.
+    let path = format!("/api/v2/{}", "x".repeat(65_520));
+    let answer = door.ask(&door.get(&path)).await;
+    is_openai(&answer, "bad_path");
+    let trails = door.ask(&door.get("/trails.json")).await.json();
+    assert_eq!(trails["calls"][0]["ending"], "refused");
+}
+
+#[tokio::test]
 async fn the_callers_own_deadline_counts_and_only_shortens() {
     let door = Door::open().await;
     door.mock

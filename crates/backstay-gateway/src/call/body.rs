@@ -41,7 +41,7 @@ enum Content {
 /// A call on its way: what is counted and written down of it, and its answer once that has begun.
 pub(crate) struct Passing {
     inner: Option<StackBody>,
-    /// Only where the answer is an event stream to which an event can be added.
+    /// Only where the answer is an event stream, to which an event can be added.
     events: Option<(Events, Gather)>,
     /// The event that tells of a failure, to be sent next.
     last: Option<Bytes>,
@@ -158,10 +158,10 @@ impl Passing {
     }
 
     /// The answer has begun, with this head from the stack.
-    pub(super) fn begin(&mut self, head: &response::Parts, body: StackBody) {
-        // To a body whose length is known nothing can be added.
-        let is_open = body.size_hint().exact().is_none();
-        if is_open && is_event_stream(&head.headers) {
+    pub(super) fn begin(&mut self, head: &mut response::Parts, body: StackBody) {
+        if is_event_stream(&head.headers) {
+            // An event can be added, and the stack ends a stream at its end marker, whatever was announced.
+            head.headers.remove(header::CONTENT_LENGTH);
             let connection = head.extensions.get::<ConnectionReuse>();
             let by_a_task = !connection.is_some_and(|connection| connection.driven_by_call);
             self.events = Some((Events::default(), Gather::new(by_a_task)));

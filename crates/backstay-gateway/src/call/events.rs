@@ -91,7 +91,8 @@ fn last_end(data: &[u8]) -> Option<usize> {
         .max()
 }
 
-const ENDS: [&[u8]; 3] = [b"\n\n", b"\r\n\r\n", b"\r\r"];
+/// The second is also the end of CRLF CRLF, and of a line that ends otherwise than the empty one.
+const ENDS: [&[u8]; 3] = [b"\n\n", b"\n\r\n", b"\r\r"];
 
 #[cfg(test)]
 mod tests {
@@ -119,6 +120,7 @@ mod tests {
             "data: a\n\ndata: b\n\n",
             "event: x\r\ndata: a\r\n\r\ndata: b\r\n\r\n",
             "data: a\r\rdata: b\r\r",
+            "data: a\n\r\ndata: b\n\r\n",
         ] {
             for cut in 1..text.len() {
                 let mut events = Events::default();

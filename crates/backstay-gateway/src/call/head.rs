@@ -92,6 +92,18 @@ pub(super) fn for_stack(
     Ok(Request::from_parts(parts, Body::from(body)))
 }
 
+/// Whether a server could read the path as one that lies elsewhere: behind a prefix there would be anything that
+/// the target's credential opens.
+pub(super) fn climbs(path: &str) -> bool {
+    if !path.contains("..") && !path.contains('%') {
+        return false;
+    }
+    let path = path.to_ascii_lowercase().replace("%2e", ".");
+    let path = path.replace("%2f", "/").replace("%5c", "\\");
+    path.split(['/', '\\'])
+        .any(|segment| segment == ".." || segment.starts_with("..;"))
+}
+
 /// The clocks that a caller's read timeout shortens, if it does.
 fn shorter(clocks: &Clocks, read: Duration) -> Option<Timeouts> {
     if read.is_zero() {
@@ -119,10 +131,16 @@ fn shorter(clocks: &Clocks, read: Duration) -> Option<Timeouts> {
 pub(super) fn from_stack(parts: &mut response::Parts, entry: &SharedEntry) {
     let headers = &mut parts.headers;
     if headers.keys().any(is_of_the_upstream_only) {
+        let named = named_by_connection(headers);
+        if headers.contains_key(header::TRANSFER_ENCODING) {
+            // Then a length beside it counts for nothing (RFC 9112, section 6.3).
+            headers.remove(header::CONTENT_LENGTH);
+        }
         let doomed: Vec<_> = headers
             .keys()
             .filter(|name| is_of_the_upstream_only(name))
             .cloned()
+            .chain(named)
             .collect();
         for name in doomed {
             headers.remove(name);
@@ -132,6 +150,17 @@ pub(super) fn from_stack(parts: &mut response::Parts, entry: &SharedEntry) {
     // The caller's connection has a version of its own, and nobody behind it needs the extensions.
     parts.version = Version::HTTP_11;
     parts.extensions = Extensions::new();
+}
+
+/// What else belongs to the upstream's connection, by its own word (RFC 9110, section 7.6.1). What frames
+/// the answer cannot be among it.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(header::CONNECTION).iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| *name != header::CONTENT_LENGTH && *name != header::CONTENT_TYPE)
+        .collect()
 }
 
 /// Says which target answered, after how many attempts, and where the trail is.

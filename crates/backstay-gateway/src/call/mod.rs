@@ -73,6 +73,12 @@ async fn admitted(
     if line.is_none() && api.is_none() {
         return local::page(shared, live, &request);
     }
+    if line.is_some() && head::climbs(path) {
+        return Err(Refusal::bad(
+            "bad_path",
+            "the path holds `..`, which could lead out of what its route allows: write it without",
+        ));
+    }
     if api.is_some() && request.method() != Method::POST {
         return Err(Refusal::method("POST"));
     }
@@ -123,8 +129,12 @@ async fn admitted(
         .takes_key
         .then(|| front::callers_key(&parts.headers, &live.config))
         .flatten();
-    let request = head::for_stack(&line, &entry, parts, upload.bytes, deadline, told.read, key)?;
     let mut passing = Box::new(Passing::new(entry.clone(), line.family, api, counted));
+    let request =
+        match head::for_stack(&line, &entry, parts, upload.bytes, deadline, told.read, key) {
+            Ok(request) => request,
+            Err(refusal) => return Ok(passing.refuse(&refusal)),
+        };
     let mut stack = line.stack.clone();
     let answered = match stack.ready().await {
         Ok(ready) => ready.call(request).await,
@@ -138,13 +148,21 @@ async fn admitted(
                 "the upstream answered with a redirect, which is not followed: correct `base_url`",
             )));
         }
+        // Nobody asked for another protocol; what follows such a head is no answer.
+        Ok(response) if response.status().is_informational() => {
+            return Ok(passing.refuse(&Refusal::new(
+                StatusCode::BAD_GATEWAY,
+                "upstream_switched",
+                "the upstream switched to another protocol, which was not asked for: correct `base_url`",
+            )));
+        }
         Ok(response) => response,
         Err(error) => return Ok(passing.refuse(&Refusal::of_error(&error))),
     };
     // Whatever may still be sent again is held by the stack; the rest of the bytes are free.
     drop(upload.reserved);
     let (mut parts, body) = response.into_parts();
-    passing.begin(&parts, body);
+    passing.begin(&mut parts, body);
     head::from_stack(&mut parts, &entry);
     entry.head(parts.status);
     Ok(Response::from_parts(parts, AnswerBody::passing(passing)))

@@ -2,13 +2,20 @@
 
 use super::{ConfigError, error::Source};
 use http::HeaderValue;
-use serde::{Deserialize, Deserializer};
-use std::{fmt, ops::Range};
+use serde::{Deserialize, Deserializer, de::Error};
+use std::{
+    fmt,
+    ops::{Deref, Range},
+};
 use subtle::ConstantTimeEq;
 
 /// A key. Its `Debug` form shows nothing of it, its length neither.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
+
+/// What may hold a key, for all that is known. Its `Debug` form shows nothing of it.
+#[derive(Clone)]
+pub(crate) struct Hidden<T>(pub(crate) T);
 
 /// The settings that name a key: exactly one of them.
 pub(crate) struct KeySource {
@@ -39,13 +46,32 @@ impl Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self)
+        // Serde's own complaint about another type repeats what is written.
+        String::deserialize(deserializer)
+            .map(Self)
+            .map_err(|_| D::Error::custom("the key is no text: write it in quotes"))
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
+    }
+}
+
+// === impl Hidden ===
+
+impl<T> Deref for Hidden<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> fmt::Debug for Hidden<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("..")
     }
 }
 
@@ -72,6 +98,14 @@ impl KeySource {
         }
         let key = if let Some(variable) = &self.key_env {
             std::env::var(variable).map_err(|_| {
+                if !is_name(variable) {
+                    // It may be the key itself.
+                    return source.error(
+                        at.clone(),
+                        "`key_env` names no environment variable that is set",
+                        "write the name of a variable, like \"OPENAI_API_KEY\", that holds the key",
+                    );
+                }
                 source.error(
                     at.clone(),
                     format!("the environment variable {variable} is not set"),
@@ -106,6 +140,12 @@ impl KeySource {
         }
         Ok(Some(Secret::new(key)))
     }
+}
+
+/// POSIX, base definitions, section 8.1.
+fn is_name(variable: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    !variable.is_empty() && variable.bytes().all(plain)
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ mod units;
 pub use self::error::ConfigError;
 
 pub(crate) use self::{
-    credential::Secret,
+    credential::{Hidden, Secret},
     error::Source,
     listener::{Caller, Listener},
 };
@@ -74,13 +74,13 @@ pub(crate) struct Target {
     pub(crate) origin: String,
     /// What stands before the API's own path, without a slash at its end.
     pub(crate) base_path: String,
-    pub(crate) query: Option<String>,
+    pub(crate) query: Option<Hidden<String>>,
     pub(crate) model: Option<Arc<str>>,
     pub(crate) key: Option<Secret>,
     /// The key is the caller's own.
     pub(crate) callers_key: bool,
     pub(crate) key_header: Option<String>,
-    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) headers: Hidden<Vec<(String, String)>>,
     pub(crate) retries: Option<u32>,
     pub(crate) commit: Option<Commit>,
     pub(crate) timeouts: Option<Timeouts>,

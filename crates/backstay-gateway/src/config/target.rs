@@ -2,6 +2,7 @@
 
 use super::{
     ConfigError, Family, Target,
+    credential::Hidden,
     error::Source,
     file,
     rules::{commit, timeouts},
@@ -55,12 +56,12 @@ pub(super) fn check(
             family,
             origin,
             base_path,
-            query: table.query,
+            query: table.query.map(Hidden),
             model: table.model.map(Into::into),
             key,
             callers_key,
             key_header: table.key_header,
-            headers: table.headers.into_iter().collect(),
+            headers: Hidden(table.headers.into_iter().collect()),
             retries: table.retries,
             commit: commit(source, table.commit.as_ref())?,
             timeouts: Some(timeouts(table.clocks, Timeouts::new()))
@@ -81,7 +82,8 @@ fn callers_key(
         None => Ok(false),
         Some(written) if written.get_ref() != "caller" => Err(source.error(
             written.span(),
-            format!("`{}` is no credential", written.get_ref()),
+            // It may be a key.
+            "what is written is no credential",
             "write \"caller\" to pass on the caller's own key, or name a key with `key_env`",
         )),
         Some(written) if has_key => Err(source.error(

@@ -258,14 +258,14 @@ impl<'a> Builder<'a> {
                 (None, Family::OpenAi | Family::Plain) => target.bearer(key),
             };
         }
-        for (name, value) in &written.headers {
+        for (name, value) in &*written.headers {
             target = target.header(name.clone(), value.clone());
         }
         if let Some(timeouts) = written.timeouts {
             target = target.timeouts(timeouts);
         }
         if let Some(query) = &written.query {
-            target = target.query(query.clone());
+            target = target.query(query.to_string());
         }
         if let Some(retries) = written.retries {
             target = target.retries(retries);

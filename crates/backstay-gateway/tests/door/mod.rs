@@ -206,6 +206,17 @@ impl Door {
         .await
     }
 
+    /// With this upstream behind a path route: `/odd/*`, at `/tenant` there, with a key.
+    pub(crate) async fn before_paths(upstream: SocketAddr) -> Self {
+        Self::with(|text| {
+            format!(
+                "{text}\n[[targets]]\nname = \"odd\"\ndialect = \"plain\"\nbase_url = \"http://{upstream}/tenant\"\n\
+                 key_inline_insecure = \"sk-odd\"\nretries = 0\n\n[[routes]]\npath = \"/odd/*\"\ntargets = [\"odd\"]\n"
+            )
+        })
+        .await
+    }
+
     /// Waits until no call is under way, at the gateway or behind it.
     pub(crate) async fn settled(&self) {
         let settled = async {
@@ -353,6 +364,20 @@ pub(crate) async fn raw(head: &'static str, chunks: &'static [&'static str]) -> 
         }
     });
     address
+}
+
+/// An upstream that answers its first request with these bytes, and keeps its connection.
+pub(crate) async fn stays_open(answer: &'static str) -> (SocketAddr, JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let closed = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).await;
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        while !matches!(stream.read(&mut request).await, Ok(0) | Err(_)) {}
+    });
+    (address, closed)
 }
 
 /// An upstream whose first answer never ends; says when its connection was closed.
