@@ -62,8 +62,8 @@
 //!
 //! A loopback address is open to this machine's programs, and not to its web pages: `Host` must be a name
 //! of ours or an address, `Origin` must be listed, a body must be JSON. Any other address demands a key.
-//! Whole URLs in the request line and paths with `..` in them are refused, redirects are not followed, and all that a caller can make
-//! large, slow or many has a bound: see `[limits]` in [`config::EXAMPLE`].
+//! Whole URLs in the request line and paths with `..` in them are refused, redirects are not followed, and
+//! all that a caller can make large, slow or many has a bound: see `[limits]` in [`config::EXAMPLE`].
 //!
 //! # What it does not do
 //!
