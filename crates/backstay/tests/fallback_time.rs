@@ -382,3 +382,59 @@ async fn the_longest_waits_are_legal_and_do_not_fit() {
     assert_eq!((response.status().as_u16(), up.attempts()), (503, 1));
     assert_eq!(Instant::now(), began);
 }
+
+/// One stack as the service of another.
+#[tokio::test(start_paused = true)]
+async fn a_stack_within_an_attempt_keeps_to_what_that_attempt_was_left() {
+    for retries in [0, 1] {
+        let upstream = Upstream::new([Answer::hang(), Answer::stream(&["ok"])]);
+        let inner = stack(Targets::new("inner").retries(retries), &upstream);
+        let service = ServiceBuilder::new()
+            .deadline(seconds(10))
+            .unwrap()
+            .fallback(Targets::new("a").then("b").retries(0).reserve(seconds(4)))
+            .unwrap()
+            .service(inner);
+        let start = Instant::now();
+        let response = send(&service, chat()).await.unwrap();
+        assert_eq!(start.elapsed(), seconds(6));
+        assert_eq!(upstream.attempts(), 2);
+        // What was kept for the other target is free once the answer is there.
+        let (data, error) = read(response.into_body()).await;
+        assert!(error.is_none() && !data.is_empty());
+    }
+}
+
+/// Somebody between a deadline and the stack sends the request again.
+#[tokio::test(start_paused = true)]
+async fn time_that_was_kept_for_another_target_is_no_limit_of_the_next_pass() {
+    let upstream = Upstream::new([
+        Answer::status(400, "{}"),
+        Answer::stream(&["ok"]).after(seconds(5)),
+    ]);
+    let inner = stack(
+        Targets::new("a").then("b").retries(0).reserve(seconds(4)),
+        &upstream,
+    );
+    let service = ServiceBuilder::new()
+        .deadline(seconds(10))
+        .unwrap()
+        .service(tower::service_fn(
+            move |request: Request<backstay::Body>| {
+                let inner = inner.clone();
+                async move {
+                    let mut again = chat();
+                    *again.extensions_mut() = request.extensions().clone();
+                    let first = send(&inner, request).await?;
+                    assert_eq!(first.status(), 400);
+                    drop(first);
+                    let only = chat();
+                    *again.uri_mut() = only.uri().clone();
+                    send(&inner, again).await
+                }
+            },
+        ));
+    let start = Instant::now();
+    send(&service, chat()).await.unwrap();
+    assert_eq!((start.elapsed(), upstream.attempts()), (seconds(5), 2));
+}

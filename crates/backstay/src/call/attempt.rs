@@ -106,9 +106,8 @@ impl Call {
         self.0.face.started.get(self.0.started)
     }
 
-    /// After commit no other target needs the time that was kept for it.
-    pub(crate) fn lift_attempt_limit(&self) {
-        self.0.attempt_limit.set(self.0.started, None);
+    pub(crate) fn set_attempt_limit(&self, limit: Option<Instant>) {
+        self.0.attempt_limit.set(self.0.started, limit);
     }
 
     pub(crate) fn head_came(&self, at: Instant, status: http::StatusCode) {

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     body::{ReplayableBody, Segments},
     call::{Call, Over, Phase},
+    deadline::Deadline,
     error::{Error, ErrorKind, RequestProblem},
     trail::{Note, Outcome, Reason},
     transport::{Delivery, FreshConnection},
@@ -36,13 +37,17 @@ pub(super) struct Course {
     pub(super) trial: Trial,
     /// If the target cools down, it is for what this call met there.
     pub(super) cooled_here: bool,
+    /// All of this is one attempt of a fallback layer further out, which keeps time for its own targets: what it
+    /// left this one.
+    within: Option<Instant>,
 }
 
 // === impl Course ===
 
 impl Course {
-    pub(super) fn new(plan: Arc<Plan>) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, call: &Call) -> Self {
         Self {
+            within: call.attempt_limit(),
             plan,
             original: None,
             untried: Untried::default(),
@@ -95,6 +100,16 @@ impl Course {
         replayable && (self.retries < self.route().retries || self.untried.count() > 0)
     }
 
+    /// When all attempts must be over.
+    pub(super) fn deadline(&self, call: &Call) -> Deadline {
+        call.deadline().earlier(Deadline::from_option(self.within))
+    }
+
+    /// All of it is over: no target of this layer needs the time any more that was kept for it.
+    pub(super) fn lift_attempt_limit(&self, call: &Call) {
+        call.set_attempt_limit(self.within);
+    }
+
     /// Reads the request, and finds out which targets there are for it. `whole` is its body, where that is in
     /// memory.
     pub(super) fn start<B>(
@@ -134,7 +149,7 @@ impl Course {
         place: &mut Option<Request<B>>,
         now: Instant,
     ) -> Option<Result<(), Error>> {
-        let left = call.deadline().time_left(now);
+        let left = self.deadline(call).time_left(now);
         if left.is_zero() || left < self.plan.min_attempt {
             if !self.moving {
                 pass_over(call, self.route(), now, Reason::TooLittleTime);
@@ -210,7 +225,7 @@ impl Course {
             return;
         };
         let model = route.model.as_ref().map(|model| model.name.clone());
-        let limit = limit(plan, self.untried.count(), call, now);
+        let limit = limit(plan, self.untried.count(), self.deadline(call), now).or(self.within);
         let patched = route.patch.as_ref().and_then(|patch| patch.stream());
         if let Some(stream) = patched.or(original.stream()) {
             call.set_stream(stream);
@@ -312,12 +327,12 @@ impl Course {
 }
 
 /// The instant at which an attempt must be over, so that the reserve of the untried targets stays.
-fn limit(plan: &Plan, untried: u32, call: &Call, now: Instant) -> Option<Instant> {
+fn limit(plan: &Plan, untried: u32, deadline: Deadline, now: Instant) -> Option<Instant> {
     let reserve = reserved(plan, untried);
     if reserve.is_zero() {
         return None;
     }
-    let deadline = call.deadline().instant()?;
+    let deadline = deadline.instant()?;
     match deadline.checked_sub(reserve) {
         Some(limit) if limit > now && limit.saturating_duration_since(now) >= plan.min_attempt => {
             Some(limit)

@@ -55,6 +55,7 @@ pin_project! {
                 if let Stage::Holding(hold) = &mut this.rest.stage {
                     hold.settle(&call);
                 }
+                this.rest.course.lift_attempt_limit(&call);
                 this.rest.course.abandoned(&call, Instant::now());
             }
         }
@@ -69,12 +70,13 @@ where
     B: ReplayableBody,
 {
     pub(super) fn new(service: S, plan: Arc<Plan>, request: Request<B>, call: Held) -> Self {
+        let course = Course::new(plan, &call);
         let mut future = Self {
             calling: None,
             call: Some(call),
             rest: Rest {
                 service,
-                course: Course::new(plan),
+                course,
                 alarm: Alarm::default(),
                 commit: request.extensions().get::<Commit>().copied(),
                 resent: false,
@@ -173,6 +175,7 @@ where
                     )));
                 }
                 Step::Word(word) => {
+                    rest.course.lift_attempt_limit(call);
                     call.end(Instant::now());
                     let held = this.call.take();
                     return Poll::Ready(word.speak(held));

@@ -268,7 +268,7 @@ where
             call.mark(Moment::Commit, at.unwrap_or_else(Instant::now));
         }
         tracing::trace!(attempt.target = &*self.course.route().name, "committed");
-        call.lift_attempt_limit();
+        self.course.lift_attempt_limit(call);
         self.course.plan.budget.deposit();
         let trial = self
             .course

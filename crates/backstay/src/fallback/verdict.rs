@@ -45,7 +45,7 @@ impl Course {
             uncertain: failing.uncertain,
             retries_left: route.retries.saturating_sub(self.retries),
             targets_left: self.untried.count() as usize,
-            time_left: call.deadline().time_left(now),
+            time_left: self.deadline(call).time_left(now),
         })
     }
 
@@ -64,7 +64,7 @@ impl Course {
         let cooling = self.trial.failed(symptom, now);
         self.cooled_here |= !cooling;
         self.trial = Trial::default();
-        let left = call.deadline().time_left(now);
+        let left = self.deadline(call).time_left(now);
         let (next, wait) = match decision {
             Decision::Stop => (Next::Stop(Reason::Policy), None),
             Decision::Skip => (self.skip(failing, Reason::Policy), None),
