@@ -397,7 +397,7 @@ async fn a_stack_within_an_attempt_keeps_to_what_that_attempt_was_left() {
             .service(inner);
         let start = Instant::now();
         let response = send(&service, chat()).await.unwrap();
-        assert_eq!(start.elapsed(), seconds(6));
+        assert_eq!(Instant::now() - start, seconds(6));
         assert_eq!(upstream.attempts(), 2);
         // What was kept for the other target is free once the answer is there.
         let (data, error) = read(response.into_body()).await;
@@ -436,5 +436,8 @@ async fn time_that_was_kept_for_another_target_is_no_limit_of_the_next_pass() {
         ));
     let start = Instant::now();
     send(&service, chat()).await.unwrap();
-    assert_eq!((start.elapsed(), upstream.attempts()), (seconds(5), 2));
+    assert_eq!(
+        (Instant::now() - start, upstream.attempts()),
+        (seconds(5), 2)
+    );
 }
