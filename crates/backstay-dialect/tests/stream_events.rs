@@ -1,8 +1,8 @@
 //! What one event of a stream says.
 
 use backstay_dialect::{
-    AnthropicMessages, Dialect, Event, FailureClass, OpenAiChat, OpenAiResponses, OpenRouter,
-    Plain, Progress,
+    AnthropicMessages, BedrockConverse, Dialect, Event, FailureClass, OpenAiChat, OpenAiResponses,
+    OpenRouter, Plain, Progress,
 };
 
 fn progress(dialect: &dyn Dialect, name: &str, data: &str) -> Progress {
@@ -393,5 +393,38 @@ fn a_typical_delta_says_the_same_on_the_short_way_and_on_the_long() {
                 agree(&changed);
             }
         }
+    }
+}
+
+#[test]
+fn a_delta_of_no_length_adds_nothing() {
+    let (text, thinking) = (
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":""}}"#,
+    );
+    for data in [text, thinking] {
+        let spaced = data.replace(':', ": ");
+        for data in [data, spaced.as_str()] {
+            for name in ["", "content_block_delta"] {
+                let progress = progress(&AnthropicMessages, name, data);
+                assert_eq!(progress, Progress::None, "{data}");
+            }
+        }
+    }
+    for part in [
+        r#"{"type":"text","text":""}"#,
+        r#"{"type":"thinking","thinking":[]}"#,
+        r#"{"type":"thinking","thinking":[{"type":"text","text":""}]}"#,
+    ] {
+        let data = format!(r#"{{"choices":[{{"delta":{{"content":[{part}]}}}}]}}"#);
+        assert_eq!(progress(&OpenAiChat, "", &data), Progress::None, "{data}");
+    }
+    for delta in [
+        r#"{"toolUse":{"input":""}}"#,
+        r#"{"reasoningContent":{"text":""}}"#,
+    ] {
+        let data = format!(r#"{{"delta":{delta}}}"#);
+        let progress = progress(&BedrockConverse, "contentBlockDelta", &data);
+        assert_eq!(progress, Progress::None, "{delta}");
     }
 }
