@@ -175,7 +175,7 @@ impl<'a> Document<'a> {
             b"error" => {
                 if cursor.peek() == Some(b'{') {
                     self.error.get_or_insert_default().read(cursor)?;
-                } else if cursor.is_set()? {
+                } else if cursor.holds()? {
                     self.error.get_or_insert_default();
                 }
                 Ok(())

@@ -1,8 +1,8 @@
 //! What one event of a stream says.
 
 use backstay_dialect::{
-    AnthropicMessages, BedrockConverse, Dialect, Event, FailureClass, OpenAiChat, OpenAiResponses,
-    OpenRouter, Plain, Progress,
+    AnthropicMessages, BedrockConverse, Dialect, Event, FailureClass, Gemini, OpenAiChat,
+    OpenAiResponses, OpenRouter, Plain, Progress,
 };
 
 fn progress(dialect: &dyn Dialect, name: &str, data: &str) -> Progress {
@@ -426,5 +426,23 @@ fn a_delta_of_no_length_adds_nothing() {
         let data = format!(r#"{{"delta":{delta}}}"#);
         let progress = progress(&BedrockConverse, "contentBlockDelta", &data);
         assert_eq!(progress, Progress::None, "{delta}");
+    }
+}
+
+#[test]
+fn an_error_that_holds_nothing_is_none() {
+    for error in [r#""""#, "false", "null"] {
+        let chunk = format!(r#"{{"error":{error},"choices":[{{"delta":{{"content":"a"}}}}]}}"#);
+        assert_eq!(progress(&OpenAiChat, "", &chunk), Progress::Content);
+        let answer = format!(r#"{{"id":"a","error":{error}}}"#);
+        for dialect in [
+            &OpenAiChat as &dyn Dialect,
+            &OpenAiResponses,
+            &AnthropicMessages,
+            &Gemini,
+        ] {
+            let error = dialect.read_answer(answer.as_bytes()).error;
+            assert_eq!(error, None, "{}: {answer}", dialect.name());
+        }
     }
 }

@@ -183,13 +183,14 @@ impl<'a> Document<'a> {
                 let told = self.error.get_or_insert_default();
                 cursor.object(|cursor, key| told.read_member(cursor, key))
             }
+            Some(b'"') if cursor.accept(b"\"\"") => Ok(()),
             // A sentence; what else there is to say is said beside it.
             Some(b'"') => {
                 self.error.get_or_insert_default();
                 self.top.read_text(cursor)
             }
             _ => {
-                if cursor.is_set()? {
+                if cursor.holds()? {
                     self.error.get_or_insert_default();
                 }
                 Ok(())

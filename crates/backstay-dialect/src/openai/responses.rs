@@ -202,6 +202,7 @@ impl<'a> Document<'a> {
                 let told = self.error.get_or_insert_default();
                 cursor.object(|cursor, key| told.read_member(cursor, key))
             }
+            Some(b'"') if cursor.accept(b"\"\"") => Ok(()),
             Some(b'"') => self.error.get_or_insert_default().read_text(cursor),
             _ => cursor.skip(),
         }
