@@ -446,3 +446,27 @@ fn an_error_that_holds_nothing_is_none() {
         }
     }
 }
+
+#[test]
+fn an_event_that_is_named_an_error_is_one_whatever_its_type() {
+    for (data, class) in [
+        (
+            r#"{"type":"server_error","code":"slow_down","message":"m"}"#,
+            FailureClass::Overloaded,
+        ),
+        (
+            r#"{"type":"rate_limit_error","message":"m"}"#,
+            FailureClass::RateLimit,
+        ),
+    ] {
+        for dialect in [&OpenAiChat as &dyn Dialect, &OpenAiResponses] {
+            let facts = dialect.read_event(&Event {
+                name: b"error",
+                data: data.as_bytes(),
+                ..Event::default()
+            });
+            let told = facts.error.map(|error| error.class);
+            assert_eq!(told, Some(class), "{}: {data}", dialect.name());
+        }
+    }
+}
