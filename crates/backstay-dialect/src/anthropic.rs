@@ -129,6 +129,8 @@ struct Document<'a> {
     usage: Counts,
     error: Option<Told<'a>>,
     delta_kind: Option<Cow<'a, [u8]>>,
+    /// The delta is text or thinking of no length.
+    delta_empty: bool,
     block_kind: Option<Cow<'a, [u8]>>,
     /// The content block holds text or thinking already.
     block_filled: bool,
@@ -175,6 +177,7 @@ impl<'a> Document<'a> {
                     match key {
                         b"type" => self.delta_kind = cursor.text()?,
                         b"stop_reason" => self.read_stop_reason(cursor)?,
+                        b"text" | b"thinking" => self.delta_empty = !cursor.holds()?,
                         _ => cursor.skip()?,
                     }
                     Ok(())
@@ -190,7 +193,7 @@ impl<'a> Document<'a> {
                 b"error" => {
                     if cursor.peek() == Some(b'{') {
                         self.error.get_or_insert_default().read(cursor)?;
-                    } else if cursor.is_set()? {
+                    } else if cursor.holds()? {
                         self.error.get_or_insert_default();
                     }
                 }
@@ -228,6 +231,7 @@ impl<'a> Document<'a> {
     fn delta_progress(&self) -> Progress {
         match self.delta_kind.as_deref() {
             None => Progress::None,
+            Some(b"text_delta" | b"thinking_delta") if self.delta_empty => Progress::None,
             Some(b"thinking_delta" | b"signature_delta") => Progress::Reasoning,
             Some(_) => Progress::Content,
         }

@@ -161,7 +161,12 @@ impl Document {
                     // Text, a tool's call or result, a citation, an image, and what is still to be invented.
                     _ => Progress::Content,
                 };
-                if cursor.holds()? {
+                let holds = match cursor.peek() {
+                    // What a tool is called with, and reasoning, are one object further in.
+                    Some(b'{') => cursor.holds_further_in()?,
+                    _ => cursor.holds()?,
+                };
+                if holds {
                     self.progress = self.progress.max(progress);
                 }
                 Ok(())

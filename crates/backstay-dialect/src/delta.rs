@@ -16,18 +16,23 @@ pub(crate) fn anthropic(data: &[u8]) -> Option<Progress> {
     if !opened {
         return None;
     }
-    let progress = if cursor.accept(br#"text_delta","text":"#)
-        || cursor.accept(br#"input_json_delta","partial_json":"#)
-    {
-        Progress::Content
+    let (progress, of_no_length) = if cursor.accept(br#"text_delta","text":"#) {
+        (Progress::Content, Progress::None)
+    } else if cursor.accept(br#"input_json_delta","partial_json":"#) {
+        // The call that it belongs to was shown already.
+        (Progress::Content, Progress::Content)
     } else if cursor.accept(br#"thinking_delta","thinking":"#) {
-        Progress::Reasoning
+        (Progress::Reasoning, Progress::None)
     } else {
         return None;
     };
-    cursor.accept_string()?;
-    let closed = cursor.accept(b"}}");
-    (closed && cursor.peek().is_none()).then_some(progress)
+    let delta = cursor.accept_string()?;
+    let closed = cursor.accept(b"}}") && cursor.peek().is_none();
+    closed.then_some(if delta.is_empty() {
+        of_no_length
+    } else {
+        progress
+    })
 }
 
 /// An OpenAI chunk as OpenAI and vLLM order its members, whole: one piece of content, and sums of tokens

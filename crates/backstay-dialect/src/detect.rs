@@ -125,6 +125,8 @@ impl Known {
             ("*.x.ai", "*/chat/completions", &xai),
             ("api.deepseek.com", "*/chat/completions", &deepseek),
             ("*", "*/chat/completions", &openai_chat),
+            // A job is made, and no answer: sent twice, it is made twice.
+            ("*", "*:*batchGenerateContent", &plain),
             // The patterns of Google's verbs fit their streams too.
             (
                 "*",
@@ -250,6 +252,20 @@ mod tests {
             ("/v1/messages/batches", "plain"),
             ("/v1/threads/t_1/messages", "plain"),
             ("/v1/embeddings?next=/chat/completions", "plain"),
+            ("/v1beta/models/m:generateContent", "gemini"),
+            ("/v1beta/models/m:streamGenerateContent?alt=sse", "gemini"),
+            ("/v1beta/tunedModels/m:streamGenerateContent", "gemini"),
+            (
+                "/v1/projects/p/locations/l/publishers/google/models/m:streamGenerateContent",
+                "vertex-gemini",
+            ),
+            (
+                "/v1/projects/p/locations/l/endpoints/1:streamGenerateContent",
+                "vertex-gemini",
+            ),
+            // Sent twice, they would make two jobs.
+            ("/v1beta/models/m:batchGenerateContent", "plain"),
+            ("/v1beta/models/m:asyncBatchGenerateContent", "plain"),
             ("", "plain"),
         ] {
             assert_eq!(detect("", path).name(), name, "{path}");

@@ -87,7 +87,10 @@ impl Dialect for Gemini {
             progress: document.progress,
             finished: document.finished,
             ended: false,
-            error: document.error.as_ref().map(GoogleError::in_band),
+            error: document
+                .error
+                .as_ref()
+                .map(|error| error.in_band(event.data)),
             refused: document.refused,
             response_id: document.id.and_then(response_id),
             usage: document.usage.total(),
@@ -97,7 +100,7 @@ impl Dialect for Gemini {
     fn read_answer(&self, body: &[u8]) -> AnswerFacts {
         let document = Document::whole(body).unwrap_or_default();
         AnswerFacts {
-            error: document.error.as_ref().map(GoogleError::in_band),
+            error: document.error.as_ref().map(|error| error.in_band(body)),
             refused: document.refused,
             response_id: document.id.and_then(response_id).map(Into::into),
             usage: document.usage.total(),
@@ -172,7 +175,7 @@ impl<'a> Document<'a> {
             b"error" => {
                 if cursor.peek() == Some(b'{') {
                     self.error.get_or_insert_default().read(cursor)?;
-                } else if cursor.is_set()? {
+                } else if cursor.holds()? {
                     self.error.get_or_insert_default();
                 }
                 Ok(())

@@ -107,7 +107,8 @@ impl<'a> GoogleError<'a> {
 
     /// What an error inside a 2xx answer means. One that says nothing known is the server's: it had
     /// accepted the request.
-    pub(crate) fn in_band(&self) -> Failure {
+    /// `document`: where it stands.
+    pub(crate) fn in_band(&self, document: &[u8]) -> Failure {
         let status = self
             .code
             .as_deref()
@@ -117,7 +118,9 @@ impl<'a> GoogleError<'a> {
             Some(status) => narrow(status, of_status(status), self.class()),
             None => self.class().unwrap_or(FailureClass::Server),
         };
-        Failure::new(class).with_code(self.name())
+        Failure::new(class)
+            .with_code(self.name())
+            .with_hint(Hint::default().with_retry_info(document))
     }
 
     fn name(&self) -> &[u8] {

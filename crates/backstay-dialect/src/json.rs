@@ -251,6 +251,16 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// Skips one object, and tells whether any of its members [`holds`](Self::holds) something.
+    pub(crate) fn holds_further_in(&mut self) -> Result<bool, Stopped> {
+        let mut holds = false;
+        self.object(|cursor, _| {
+            holds |= cursor.holds()?;
+            Ok(())
+        })?;
+        Ok(holds)
+    }
+
     /// Skips one value, and tells whether it is anything but `null`.
     #[inline]
     pub(crate) fn is_set(&mut self) -> Result<bool, Stopped> {

@@ -168,5 +168,5 @@ impl Dialect for VertexAnthropic {
 /// The error inside a 2xx answer, if Google wrote it.
 fn googles(document: &[u8]) -> Option<Failure> {
     let error = GoogleError::of_answer(document);
-    error.is_googles().then(|| error.in_band())
+    error.is_googles().then(|| error.in_band(document))
 }

@@ -3,7 +3,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use backstay_dialect::{Answer, Hint, HintSource, MAX_BELIEVED_WAIT, MAX_WAIT};
+use backstay_dialect::{
+    Answer, Dialect, Event, Gemini, Hint, HintSource, MAX_BELIEVED_WAIT, MAX_WAIT, OpenAiChat,
+    VertexAnthropic, VertexGemini,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use proptest::prelude::*;
 
@@ -446,5 +449,36 @@ proptest! {
             .filter(|wait| !wait.is_zero() && *wait <= MAX_BELIEVED_WAIT)
             .map(|wait| wait.min(MAX_WAIT));
         prop_assert_eq!(read(&[("retry-after", &format!("{seconds}"))]).after, expected);
+    }
+}
+
+#[test]
+fn the_wait_in_the_body_is_read_wherever_google_answers() {
+    const ERROR: &str = r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"m","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"36s"}]}}"#;
+    let expected = (seconds(36.0), Some(HintSource::RetryInfo));
+    for body in [ERROR.to_owned(), format!("[{ERROR}]")] {
+        // Gemini's endpoint of OpenAI's shape wraps its error in an array.
+        let failure = OpenAiChat.classify(&Answer {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            headers: &HeaderMap::new(),
+            body: body.as_bytes(),
+            now: SystemTime::UNIX_EPOCH,
+        });
+        let hint = failure.hint;
+        assert_eq!((hint.after, hint.source), expected, "{body}");
+    }
+    let dialects: [&dyn Dialect; 4] = [&Gemini, &VertexGemini, &VertexAnthropic, &OpenAiChat];
+    for dialect in dialects {
+        let event = Event {
+            data: ERROR.as_bytes(),
+            ..Event::default()
+        };
+        let in_stream = dialect.read_event(&event).error;
+        let in_answer = dialect.read_answer(ERROR.as_bytes()).error;
+        for failure in [in_stream, in_answer] {
+            let hint = failure.unwrap().hint;
+            let name = dialect.name();
+            assert_eq!((hint.after, hint.source), expected, "{name}");
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! What one event of a stream says.
 
 use backstay_dialect::{
-    AnthropicMessages, Dialect, Event, FailureClass, OpenAiChat, OpenAiResponses, OpenRouter,
-    Plain, Progress,
+    AnthropicMessages, BedrockConverse, Dialect, Event, FailureClass, Gemini, OpenAiChat,
+    OpenAiResponses, OpenRouter, Plain, Progress,
 };
 
 fn progress(dialect: &dyn Dialect, name: &str, data: &str) -> Progress {
@@ -392,6 +392,81 @@ fn a_typical_delta_says_the_same_on_the_short_way_and_on_the_long() {
                 changed.insert(at, data.as_bytes()[at]);
                 agree(&changed);
             }
+        }
+    }
+}
+
+#[test]
+fn a_delta_of_no_length_adds_nothing() {
+    let (text, thinking) = (
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":""}}"#,
+    );
+    for data in [text, thinking] {
+        let spaced = data.replace(':', ": ");
+        for data in [data, spaced.as_str()] {
+            for name in ["", "content_block_delta"] {
+                let progress = progress(&AnthropicMessages, name, data);
+                assert_eq!(progress, Progress::None, "{data}");
+            }
+        }
+    }
+    for part in [
+        r#"{"type":"text","text":""}"#,
+        r#"{"type":"thinking","thinking":[]}"#,
+        r#"{"type":"thinking","thinking":[{"type":"text","text":""}]}"#,
+    ] {
+        let data = format!(r#"{{"choices":[{{"delta":{{"content":[{part}]}}}}]}}"#);
+        assert_eq!(progress(&OpenAiChat, "", &data), Progress::None, "{data}");
+    }
+    for delta in [
+        r#"{"toolUse":{"input":""}}"#,
+        r#"{"reasoningContent":{"text":""}}"#,
+    ] {
+        let data = format!(r#"{{"delta":{delta}}}"#);
+        let progress = progress(&BedrockConverse, "contentBlockDelta", &data);
+        assert_eq!(progress, Progress::None, "{delta}");
+    }
+}
+
+#[test]
+fn an_error_that_holds_nothing_is_none() {
+    for error in [r#""""#, "false", "null"] {
+        let chunk = format!(r#"{{"error":{error},"choices":[{{"delta":{{"content":"a"}}}}]}}"#);
+        assert_eq!(progress(&OpenAiChat, "", &chunk), Progress::Content);
+        let answer = format!(r#"{{"id":"a","error":{error}}}"#);
+        for dialect in [
+            &OpenAiChat as &dyn Dialect,
+            &OpenAiResponses,
+            &AnthropicMessages,
+            &Gemini,
+        ] {
+            let error = dialect.read_answer(answer.as_bytes()).error;
+            assert_eq!(error, None, "{}: {answer}", dialect.name());
+        }
+    }
+}
+
+#[test]
+fn an_event_that_is_named_an_error_is_one_whatever_its_type() {
+    for (data, class) in [
+        (
+            r#"{"type":"server_error","code":"slow_down","message":"m"}"#,
+            FailureClass::Overloaded,
+        ),
+        (
+            r#"{"type":"rate_limit_error","message":"m"}"#,
+            FailureClass::RateLimit,
+        ),
+    ] {
+        for dialect in [&OpenAiChat as &dyn Dialect, &OpenAiResponses] {
+            let facts = dialect.read_event(&Event {
+                name: b"error",
+                data: data.as_bytes(),
+                ..Event::default()
+            });
+            let told = facts.error.map(|error| error.class);
+            assert_eq!(told, Some(class), "{}: {data}", dialect.name());
         }
     }
 }

@@ -45,7 +45,10 @@ impl Dialect for AzureOpenAi {
         let mut facts = match read_top_level(body) {
             // The path decides: whatever the body says of the model leaves nothing open.
             Err(
-                RequestError::NoModel | RequestError::SecondModel | RequestError::ModelNotAString,
+                RequestError::NoModel
+                | RequestError::SecondModel
+                | RequestError::ModelInOtherCase
+                | RequestError::ModelNotAString,
             ) => RequestFacts {
                 stream: asks_for_stream(body),
                 ..RequestFacts::default()

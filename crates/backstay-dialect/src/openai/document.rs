@@ -133,17 +133,30 @@ impl<'a> Document<'a> {
     /// A part of a content that is a list (Mistral): its thinking comes in the same list as its text.
     fn read_part(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Stopped> {
         let mut progress = Progress::Content;
-        cursor.object(|cursor, key| {
-            match key {
-                b"type" if cursor.text()?.as_deref() == Some(b"thinking") => {
+        let mut filled = false;
+        cursor.object(|cursor, key| match key {
+            b"type" => {
+                if cursor.text()?.as_deref() == Some(b"thinking") {
                     progress = Progress::Reasoning;
                 }
-                b"type" => {}
-                _ => cursor.skip()?,
+                Ok(())
             }
-            Ok(())
+            // A list of parts in its turn.
+            b"thinking" if cursor.peek() == Some(b'[') => cursor.array(|cursor| {
+                cursor.object(|cursor, key| {
+                    let holds = cursor.holds()?;
+                    filled |= holds && key != b"type";
+                    Ok(())
+                })
+            }),
+            _ => {
+                filled |= cursor.holds()?;
+                Ok(())
+            }
         })?;
-        self.progress = self.progress.max(progress);
+        if filled {
+            self.progress = self.progress.max(progress);
+        }
         Ok(())
     }
 
@@ -170,13 +183,14 @@ impl<'a> Document<'a> {
                 let told = self.error.get_or_insert_default();
                 cursor.object(|cursor, key| told.read_member(cursor, key))
             }
+            Some(b'"') if cursor.accept(b"\"\"") => Ok(()),
             // A sentence; what else there is to say is said beside it.
             Some(b'"') => {
                 self.error.get_or_insert_default();
                 self.top.read_text(cursor)
             }
             _ => {
-                if cursor.is_set()? {
+                if cursor.holds()? {
                     self.error.get_or_insert_default();
                 }
                 Ok(())

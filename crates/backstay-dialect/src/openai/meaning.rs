@@ -74,7 +74,8 @@ impl Meaning {
         // A proxy that is out of servers has no error document; a provider that sheds load has one.
         let own_words = document.is_failure() || !told.is_empty();
         self.failure(class, told, own_words)
-            .with_hint(Hint::of(answer))
+            // Gemini has an endpoint of this shape.
+            .with_hint(Hint::of(answer).with_retry_info(answer.body))
     }
 
     /// What an error inside a 2xx answer means. One that says nothing known is the server's: it had

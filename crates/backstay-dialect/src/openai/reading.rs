@@ -2,8 +2,9 @@
 
 use super::document::Document;
 use super::meaning::Meaning;
+use super::told::Told;
 use crate::delta::OpenAiChunk;
-use crate::{AnswerFacts, Event, EventFacts, response_id};
+use crate::{AnswerFacts, Event, EventFacts, Failure, Hint, response_id};
 
 // === impl Meaning ===
 
@@ -30,7 +31,7 @@ impl Meaning {
         }
         let error = match (&document.error, event.name) {
             (None, b"error") => Some(self.in_band(&document.top)),
-            _ => document.failure(|told| self.in_band(told)),
+            _ => document.failure(|told| self.in_band_of(told, event.data)),
         };
         EventFacts {
             progress: document.progress,
@@ -50,10 +51,16 @@ impl Meaning {
             document = Document::default();
         }
         AnswerFacts {
-            error: document.failure(|told| self.in_band(told)),
+            error: document.failure(|told| self.in_band_of(told, body)),
             refused: document.refused,
             response_id: document.id.and_then(response_id).map(Into::into),
             usage: document.usage,
         }
+    }
+
+    /// As [`in_band`](Self::in_band), with the wait that the document asks for.
+    fn in_band_of(&self, told: &Told<'_>, document: &[u8]) -> Failure {
+        let hint = Hint::default().with_retry_info(document);
+        self.in_band(told).with_hint(hint)
     }
 }

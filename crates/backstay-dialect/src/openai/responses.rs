@@ -83,6 +83,12 @@ impl Dialect for OpenAiResponses {
             ended: over,
             error: match kind {
                 b"response.failed" | b"error" => Some(document.in_band()),
+                _ if event.name == b"error"
+                    && document.error.is_none()
+                    && !kind.starts_with(b"response.") =>
+                {
+                    Some(flat_error(event.data))
+                }
                 _ => document.failure(),
             },
             refused: document.refused,
@@ -202,6 +208,7 @@ impl<'a> Document<'a> {
                 let told = self.error.get_or_insert_default();
                 cursor.object(|cursor, key| told.read_member(cursor, key))
             }
+            Some(b'"') if cursor.accept(b"\"\"") => Ok(()),
             Some(b'"') => self.error.get_or_insert_default().read_text(cursor),
             _ => cursor.skip(),
         }
@@ -258,6 +265,15 @@ impl<'a> Document<'a> {
     fn in_band(&self) -> Failure {
         Meaning::ANY.in_band(self.error.as_ref().unwrap_or(&self.top))
     }
+}
+
+/// What an event says that is named an error, and whose type is already the kind of error.
+#[cold]
+fn flat_error(data: &[u8]) -> Failure {
+    let mut told = Told::default();
+    // What was understood counts.
+    let _ = Cursor::new(data).object(|cursor, key| told.read_member(cursor, key));
+    Meaning::ANY.in_band(&told)
 }
 
 /// Such as `response.web_search_call.searching` and `response.mcp_list_tools.in_progress`; what carries the

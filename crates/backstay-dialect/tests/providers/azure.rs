@@ -189,6 +189,11 @@ fn the_path_names_the_deployment() {
             true,
         ),
         (r#"{"model":null}"#, Model::Path(deployment()), false),
+        (
+            r#"{"Model":"gpt-4o","stream":true}"#,
+            Model::Path(deployment()),
+            true,
+        ),
         (r#"{"a":{"stream":true}}"#, Model::Path(deployment()), false),
     ] {
         assert_eq!(
