@@ -419,21 +419,19 @@ async fn time_that_was_kept_for_another_target_is_no_limit_of_the_next_pass() {
     let service = ServiceBuilder::new()
         .deadline(seconds(10))
         .unwrap()
-        .service(tower::service_fn(
-            move |request: Request<backstay::Body>| {
-                let inner = inner.clone();
-                async move {
-                    let mut again = chat();
-                    *again.extensions_mut() = request.extensions().clone();
-                    let first = send(&inner, request).await?;
-                    assert_eq!(first.status(), 400);
-                    drop(first);
-                    let only = chat();
-                    *again.uri_mut() = only.uri().clone();
-                    send(&inner, again).await
-                }
-            },
-        ));
+        .service(tower::service_fn(move |request: Request<Body>| {
+            let inner = inner.clone();
+            async move {
+                let mut again = chat();
+                *again.extensions_mut() = request.extensions().clone();
+                let first = send(&inner, request).await?;
+                assert_eq!(first.status(), 400);
+                drop(first);
+                let only = chat();
+                *again.uri_mut() = only.uri().clone();
+                send(&inner, again).await
+            }
+        }));
     let start = Instant::now();
     send(&service, chat()).await.unwrap();
     assert_eq!(
