@@ -129,7 +129,11 @@ where
                 let usual = frame.is_data()
                     && (this.admission.is_none()
                         || !has_seen_end(this.call.as_ref()) && !inner.is_end_stream());
-                if !usual {
+                if !frame.is_data() {
+                    // Nothing follows trailers, and some bodies do not say so: a consumer may not come back for
+                    // the end.
+                    self.ended(None);
+                } else if !usual {
                     self.look();
                 }
                 pass(frame)
