@@ -8,6 +8,7 @@ use backstay::{
     cancel::{CancelLayer, Ended, Why},
     drain::{Drain, DrainReport},
     error::Cancellation,
+    fallback::Targets,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -25,7 +26,7 @@ use std::{
     },
     task::{Context, Poll},
 };
-use support::{chat, read, seconds};
+use support::{Answer, Step, Upstream, chat, kind, read, seconds, send, token};
 use tokio::{
     runtime::Handle,
     time::{Duration, Instant, Sleep, sleep, timeout},
@@ -411,4 +412,21 @@ async fn an_answer_is_complete_at_its_trailers_though_nobody_comes_back_for_the_
         let report = drain.shutdown().await;
         assert_eq!((report.completed, report.cancelled), (1, 0), "{server}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_comes_after_the_trailers_is_told_and_counted() {
+    let drain = Drain::new();
+    let upstream = Upstream::new([Answer::events(vec![token("x"), Step::Trailers])]);
+    let service = ServiceBuilder::new()
+        .drain(&drain)
+        .fallback(Targets::new("m"))
+        .unwrap()
+        .service(upstream);
+    let body = send(&service, chat()).await.unwrap().into_body();
+    drain.start();
+    let (_, error) = read(body).await;
+    assert_eq!(kind(&error.unwrap()), ErrorKind::Truncated);
+    let report = drain.shutdown().await;
+    assert_eq!((report.failed, report.completed), (1, 0));
 }
