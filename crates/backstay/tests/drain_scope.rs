@@ -379,8 +379,28 @@ async fn a_cleanup_may_drop_panic_and_drain_without_harm() {
     let began = Instant::now();
     assert!(timeout(seconds(2), run).await.is_err());
     let report = drain.shutdown().await;
-    assert_eq!((report.hooks.finished, report.hooks.panicked), (2, 1));
+    // Two of its own, and the nested one's.
+    assert_eq!((report.hooks.finished, report.hooks.panicked), (3, 1));
     assert_eq!(*ran.lock(), 1);
     assert!(Instant::now() - began < seconds(3));
     assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_of_calls_that_a_cleanup_makes_are_waited_for() {
+    let drain = Drain::new().grace(Duration::ZERO);
+    let (told, layer) = whys();
+    let call = hangs(&layer);
+    let run = drain
+        .scope("answer")
+        .defer(move |_| async move {
+            assert!(timeout(MS, call).await.is_err());
+        })
+        .run(|_| pending::<Result<(), _>>());
+    let run = tokio::spawn(run);
+    tokio::task::yield_now().await;
+    let report = drain.shutdown().await;
+    assert_eq!(*told.lock(), [Why::Dropped]);
+    assert_eq!((report.hooks.finished, report.hooks.running), (2, 0));
+    assert!(run.await.unwrap().unwrap_err().is_cancelled());
 }
