@@ -404,3 +404,27 @@ async fn hooks_of_calls_that_a_cleanup_makes_are_waited_for() {
     assert_eq!((report.hooks.finished, report.hooks.running), (2, 0));
     assert!(run.await.unwrap().unwrap_err().is_cancelled());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_scope_that_is_refused_the_block_goes_before_its_cleanups_run() {
+    struct Used(std::sync::mpsc::Receiver<()>);
+    impl Drop for Used {
+        fn drop(&mut self) {
+            assert!(self.0.recv_timeout(200 * MS).is_err(), "it ran before");
+        }
+    }
+
+    let drain = Drain::new();
+    drain.start();
+    let (cleanup, used) = std::sync::mpsc::channel();
+    let used = Used(used);
+    let refused = drain
+        .scope("answer")
+        .defer(move |_| async move { cleanup.send(()).unwrap_or_default() })
+        .run(async move |_: ScopeHandle| {
+            let _used = used;
+            Ok(())
+        });
+    // Not in a worker, which would keep the cleanups' task for itself.
+    assert_eq!(refused.await.unwrap_err().kind(), ErrorKind::Draining);
+}
