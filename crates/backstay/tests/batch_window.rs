@@ -114,6 +114,25 @@ async fn requests_may_come_over_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_is_over_at_its_deadline_though_its_input_has_no_more_to_say() {
+    for in_order in [false, true] {
+        let requests = stream::iter([chat()]).chain(stream::pending());
+        let mut batch = Batch::new(echo()).budget(seconds(10));
+        if in_order {
+            batch = batch.in_order();
+        }
+        let mut results = Box::pin(batch.run_stream(requests, |_| after(1000)).unwrap());
+        let began = Instant::now();
+        let ended = timeout(seconds(60), async {
+            assert!(results.next().await.unwrap().1.is_ok());
+            assert!(results.next().await.is_none());
+        });
+        assert!(ended.await.is_ok(), "in order: {in_order}");
+        assert_eq!(Instant::now().saturating_duration_since(began), seconds(10));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn fail_fast_cancels_what_is_in_flight_and_takes_nothing_more() {
     for in_order in [false, true] {
         let pulled = Arc::new(AtomicUsize::new(0));

@@ -222,3 +222,36 @@ fn hook() -> (Arc<Mutex<Vec<Ended>>>, CancelLayer) {
     });
     (told, layer)
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_hooks_of_calls_that_a_hook_makes_are_waited_for() {
+    let told = Arc::new(Mutex::new(0));
+    let inner = CancelLayer::new().on_cancel({
+        let told = told.clone();
+        move |_| {
+            let told = told.clone();
+            async move {
+                sleep(Duration::from_millis(100)).await;
+                *told.lock() += 1;
+            }
+        }
+    });
+    let drain = Drain::new().grace(Duration::ZERO);
+    let service = ServiceBuilder::new()
+        .drain(&drain)
+        .on_cancel(move |_| {
+            let inner = inner.clone();
+            async move {
+                let service = ServiceBuilder::new()
+                    .layer(inner)
+                    .service(Upstream::new([Answer::hang()]));
+                let _ = timeout(Duration::from_millis(1), send(&service, chat())).await;
+            }
+        })
+        .service(Upstream::new([Answer::hang()]));
+    let call = tokio::spawn(send(&service, chat()));
+    tokio::task::yield_now().await;
+    let report = drain.shutdown().await;
+    assert_eq!((*told.lock(), report.hooks.finished), (1, 2));
+    drop(call);
+}

@@ -8,6 +8,7 @@ use backstay::{
     cancel::{CancelLayer, Ended, Why},
     drain::{Drain, DrainReport},
     error::Cancellation,
+    fallback::Targets,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -25,13 +26,13 @@ use std::{
     },
     task::{Context, Poll},
 };
-use support::{chat, read, seconds};
+use support::{Answer, Step, Upstream, chat, kind, read, seconds, send, token};
 use tokio::{
     runtime::Handle,
     time::{Duration, Instant, Sleep, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 /// What is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -362,4 +363,70 @@ async fn after_its_trailers_nothing_of_an_answer_is_held() {
     assert_eq!((drain.in_flight(), Arc::strong_count(&alive)), (0, 2));
     assert!(body.frame().await.unwrap().unwrap().is_trailers());
     assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+/// Like [`Kept`], but it does not say when it is at its end: `StreamBody` is one.
+struct Streamed(Kept);
+
+impl HttpBody for Streamed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_complete_at_its_trailers_though_nobody_comes_back_for_the_end() {
+    let upstream = service_fn(|_: Request<Body>| {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("server-timing", HeaderValue::from_static("total;dur=1"));
+        let frames = [
+            Frame::data(Bytes::from("answer")),
+            Frame::trailers(trailers),
+        ];
+        let body = Streamed(Kept {
+            frames: frames.into(),
+            _alive: Arc::default(),
+        });
+        async move { Ok::<_, Infallible>(Response::new(body)) }
+    });
+    for server in [false, true] {
+        let drain = Drain::new();
+        let mut body = if server {
+            let service = drain.server_layer().layer(upstream);
+            service.oneshot(chat()).await.unwrap().into_body()
+        } else {
+            let service = drain.layer().layer(upstream);
+            service.oneshot(chat()).await.unwrap().into_body()
+        };
+        drain.start();
+        // hyper's HTTP/2 server does not poll a body again that has given its trailers.
+        assert!(body.frame().await.unwrap().unwrap().is_data());
+        assert!(body.frame().await.unwrap().unwrap().is_trailers());
+        drop(body);
+        let report = drain.shutdown().await;
+        assert_eq!((report.completed, report.cancelled), (1, 0), "{server}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_comes_after_the_trailers_is_told_and_counted() {
+    let drain = Drain::new();
+    let upstream = Upstream::new([Answer::events(vec![token("x"), Step::Trailers])]);
+    let service = ServiceBuilder::new()
+        .drain(&drain)
+        .fallback(Targets::new("m"))
+        .unwrap()
+        .service(upstream);
+    let body = send(&service, chat()).await.unwrap().into_body();
+    drain.start();
+    let (_, error) = read(body).await;
+    assert_eq!(kind(&error.unwrap()), ErrorKind::Truncated);
+    let report = drain.shutdown().await;
+    assert_eq!((report.failed, report.completed), (1, 0));
 }

@@ -379,8 +379,52 @@ async fn a_cleanup_may_drop_panic_and_drain_without_harm() {
     let began = Instant::now();
     assert!(timeout(seconds(2), run).await.is_err());
     let report = drain.shutdown().await;
-    assert_eq!((report.hooks.finished, report.hooks.panicked), (2, 1));
+    // Two of its own, and the nested one's.
+    assert_eq!((report.hooks.finished, report.hooks.panicked), (3, 1));
     assert_eq!(*ran.lock(), 1);
     assert!(Instant::now() - began < seconds(3));
     assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_of_calls_that_a_cleanup_makes_are_waited_for() {
+    let drain = Drain::new().grace(Duration::ZERO);
+    let (told, layer) = whys();
+    let call = hangs(&layer);
+    let run = drain
+        .scope("answer")
+        .defer(move |_| async move {
+            assert!(timeout(MS, call).await.is_err());
+        })
+        .run(|_| pending::<Result<(), _>>());
+    let run = tokio::spawn(run);
+    tokio::task::yield_now().await;
+    let report = drain.shutdown().await;
+    assert_eq!(*told.lock(), [Why::Dropped]);
+    assert_eq!((report.hooks.finished, report.hooks.running), (2, 0));
+    assert!(run.await.unwrap().unwrap_err().is_cancelled());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_scope_that_is_refused_the_block_goes_before_its_cleanups_run() {
+    struct Used(std::sync::mpsc::Receiver<()>);
+    impl Drop for Used {
+        fn drop(&mut self) {
+            assert!(self.0.recv_timeout(200 * MS).is_err(), "it ran before");
+        }
+    }
+
+    let drain = Drain::new();
+    drain.start();
+    let (cleanup, used) = std::sync::mpsc::channel();
+    let used = Used(used);
+    let refused = drain
+        .scope("answer")
+        .defer(move |_| async move { cleanup.send(()).unwrap_or_default() })
+        .run(async move |_: ScopeHandle| {
+            let _used = used;
+            Ok(())
+        });
+    // Not in a worker, which would keep the cleanups' task for itself.
+    assert_eq!(refused.await.unwrap_err().kind(), ErrorKind::Draining);
 }

@@ -183,3 +183,34 @@ fn cleanups_whose_runtime_is_gone_are_counted_as_lost() {
 fn a_limit_of_zero_is_refused() {
     assert!(session().cleanup_timeout(Duration::ZERO).is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cleanup_that_is_not_to_run_and_panics_as_it_is_dropped_harms_no_other() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    let scope = session();
+    let counts = scope.cleanups();
+    let left = scope
+        .run(async |scope: ScopeHandle| {
+            let inner = scope.clone();
+            scope.defer(|_| ready(()));
+            scope.defer(move |_| async move {
+                // It comes to its end: this one is for another.
+                let bomb = Bomb;
+                inner.on_cancel(move |_| {
+                    let _bomb = bomb;
+                    ready(())
+                });
+            });
+            Ok(())
+        })
+        .await;
+    assert!(left.is_ok());
+    assert!(counts.wait(seconds(1)).await);
+    assert_eq!((counts.finished(), counts.lost()), (2, 0));
+}

@@ -66,8 +66,9 @@
 //!
 //! # Cost
 //!
-//! No task. One allocation per item, one timer per item that has a deadline and waits. The service is
-//! cloned for each item, and each clone is made ready by itself, so that a readiness error fails one item.
+//! No task. One allocation per item, one timer per item that has a deadline and waits, and one while nothing
+//! is in flight and the input of a batch with a budget is waited for. The service is cloned for each item, and
+//! each clone is made ready by itself, so that a readiness error fails one item.
 //!
 //! On drop what is in flight is dropped, which cancels it: hooks run, connections close.
 

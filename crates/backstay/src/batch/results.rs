@@ -1,7 +1,7 @@
 //! The results, as they come.
 
 use super::{Batch, Progress, item::Item};
-use crate::{deadline::Deadline, error::BoxError};
+use crate::{alarm::Alarm, deadline::Deadline, error::BoxError};
 use futures_core::Stream;
 use futures_util::stream::FuturesUnordered;
 use http::Request;
@@ -11,7 +11,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tokio::time::Instant;
 use tower_service::Service;
@@ -33,6 +33,8 @@ pin_project! {
         batch: Batch<S>,
         read: M,
         deadline: Deadline,
+        // While nothing is in flight whose own timer would go off by then.
+        alarm: Alarm,
         next_index: usize,
         turns: Turns<O>,
         progress: Progress,
@@ -68,6 +70,7 @@ where
             requests: Some(requests),
             in_flight: FuturesUnordered::new(),
             deadline: Deadline::after(batch.budget),
+            alarm: Alarm::default(),
             batch,
             read,
             next_index: 0,
@@ -164,7 +167,13 @@ where
             let (index, result) = match Pin::new(&mut *this.in_flight).poll_next(cx) {
                 Poll::Ready(Some(ended)) => ended,
                 Poll::Ready(None) if this.requests.is_none() => return Poll::Ready(None),
-                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => {
+                    // The input may have no more to say.
+                    ready!(this.alarm.poll(cx, this.deadline.instant()));
+                    this.requests.set(None);
+                    continue;
+                }
+                Poll::Pending => return Poll::Pending,
             };
             if result.is_err() && this.batch.fail_fast {
                 this.requests.set(None);

@@ -175,7 +175,14 @@ impl Shared {
         counts.push(self.counts.clone());
         counts.extend_from_slice(watchers);
         let running = Running::new(counts);
-        let run = Run::new(hook, ended, self.limit, self.at_once.clone(), running);
+        let run = Run::new(
+            hook,
+            ended,
+            self.limit,
+            self.at_once.clone(),
+            running,
+            watchers.into(),
+        );
         match runtime {
             Some(runtime) => {
                 runtime.spawn(run.run());

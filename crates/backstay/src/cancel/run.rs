@@ -4,10 +4,11 @@ use super::{
     Ended,
     counts::{Running, Settled},
 };
+use crate::drain::{self, Watchers};
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
 };
@@ -22,6 +23,7 @@ pub(super) struct Run {
     limit: Duration,
     at_once: Arc<Semaphore>,
     running: Running,
+    watchers: Watchers,
     settled: bool,
 }
 
@@ -37,12 +39,14 @@ impl Run {
         limit: Duration,
         at_once: Arc<Semaphore>,
         running: Running,
+        watchers: Watchers,
     ) -> Self {
         Self {
             hook: Some((hook, ended)),
             limit,
             at_once,
             running,
+            watchers,
             settled: false,
         }
     }
@@ -52,10 +56,13 @@ impl Run {
         // Never closed.
         let _permit = at_once.acquire().await;
         // The user's code is entered here, in the task, also where it makes the future.
-        let run = CatchPanic {
+        let mut run = pin!(CatchPanic {
             hook: self.hook.take(),
             future: None,
-        };
+        });
+        // The drains that wait for it wait for the hooks of calls made in there too.
+        let watchers = self.watchers.clone();
+        let run = poll_fn(|cx| drain::poll_inside(watchers.clone(), || run.as_mut().poll(cx)));
         let how = match timeout(self.limit, run).await {
             Ok(Ok(())) => Settled::Finished,
             Ok(Err(Panicked)) => {

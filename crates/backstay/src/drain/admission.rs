@@ -32,6 +32,7 @@ pub struct Admission {
     place: Option<Place>,
     /// Whom the place wakes.
     waker: Option<Waker>,
+    if_dropped: Outcome,
     ended: bool,
 }
 
@@ -43,6 +44,7 @@ impl Admission {
             shared: shared.clone(),
             place: None,
             waker: None,
+            if_dropped: Outcome::Cancelled,
             ended: false,
         })
     }
@@ -91,6 +93,11 @@ impl Admission {
             why if why.is_cancelled() => Outcome::Cancelled,
             _ => Outcome::Failed,
         });
+    }
+
+    /// What is left of it need not be waited for by whoever has it.
+    pub(super) fn is_complete_if_dropped(&mut self) {
+        self.if_dropped = Outcome::Completed;
     }
 
     /// It failed, with an error of a kind that nobody knows.
@@ -149,7 +156,7 @@ impl Drop for Admission {
         self.end(if std::thread::panicking() {
             Outcome::Failed
         } else {
-            Outcome::Cancelled
+            self.if_dropped
         });
     }
 }

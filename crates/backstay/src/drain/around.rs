@@ -34,7 +34,7 @@ pub(super) fn inside(hooks: &Arc<Counts>) -> Watchers {
 }
 
 /// Runs one poll inside.
-pub(super) fn poll<T>(watchers: Watchers, poll: impl FnOnce() -> T) -> T {
+pub(crate) fn poll<T>(watchers: Watchers, poll: impl FnOnce() -> T) -> T {
     let shuts_down = false;
     AROUND.sync_scope(
         Around {

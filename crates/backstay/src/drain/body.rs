@@ -62,7 +62,7 @@ impl<B: Body> DrainBody<B> {
     /// After a frame that may have been the last.
     #[cold]
     #[inline(never)]
-    fn look(self: Pin<&mut Self>) {
+    fn look(self: Pin<&mut Self>, is_last: bool) {
         let mut this = self.project();
         if (*this.inner).as_ref().is_some_and(Body::is_end_stream) {
             // A consumer that knows the length does not come back for the end.
@@ -72,6 +72,9 @@ impl<B: Body> DrainBody<B> {
         } else if has_seen_end(this.call.as_ref()) {
             // Whatever becomes of the connection now, the answer is there.
             complete(this.admission);
+        } else if is_last && let Some(admission) = this.admission {
+            // Nothing but an error follows trailers, and some bodies do not say so: a consumer may not come back.
+            admission.is_complete_if_dropped();
         }
     }
 
@@ -130,7 +133,8 @@ where
                     && (this.admission.is_none()
                         || !has_seen_end(this.call.as_ref()) && !inner.is_end_stream());
                 if !usual {
-                    self.look();
+                    let is_last = !frame.is_data();
+                    self.look(is_last);
                 }
                 pass(frame)
             }

@@ -7,12 +7,13 @@ use crate::{
     cancel::{Counts, HookCounts, Running, Settled, Why},
     caught::Caught,
     deadline::Deadline,
+    drain::{self, Watchers},
 };
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
 };
 use tokio::{
@@ -148,7 +149,10 @@ impl Cleanup {
             labels: core.labels().clone(),
             elapsed: core.elapsed(),
         };
-        let run = Caught::inside((self.hook)(left), ambient);
+        let mut run = pin!(Caught::inside((self.hook)(left), ambient));
+        // The drains of the scope wait for the hooks of calls made in there too.
+        let watchers = Watchers::from(core.watchers());
+        let run = poll_fn(|cx| drain::poll_inside(watchers.clone(), || run.as_mut().poll(cx)));
         let scope = &**core.name();
         let how = match timeout(limit, run).await {
             Ok(Ok(())) => Settled::Finished,

@@ -123,6 +123,8 @@ impl Leaving {
         while let Some(cleanup) = self.core.next_cleanup() {
             if cleanup.is_due(self.why) {
                 cleanup.run(&self.core, self.why).await;
+            } else {
+                cleanup.discard();
             }
         }
     }
@@ -134,6 +136,8 @@ impl Drop for Leaving {
         while let Some(cleanup) = self.core.next_cleanup() {
             if cleanup.is_due(self.why) {
                 cleanup.lose(&self.core);
+            } else {
+                cleanup.discard();
             }
         }
     }

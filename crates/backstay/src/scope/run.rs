@@ -102,7 +102,11 @@ where
                         alarm: Alarm::default(),
                     };
                     let entered = match refused {
-                        Some(refused) => Err(running.failed(refused.into())),
+                        Some(refused) => {
+                            // What it has in it goes before the cleanups begin.
+                            drop(block);
+                            Err(running.failed(refused.into()))
+                        }
                         None => running.enter(cx, block),
                     };
                     *this.stage = match entered {

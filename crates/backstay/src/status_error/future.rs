@@ -1,6 +1,7 @@
 //! The future: the answer, and the body of one that failed.
 
 use crate::{
+    FRAMES_BETWEEN_LOOKS,
     alarm::Alarm,
     call::Held,
     error::{BoxError, Error, ErrorKind, Upstream},
@@ -34,6 +35,7 @@ struct Reading<R> {
     body: Pin<Box<R>>,
     read: BytesMut,
     until: Instant,
+    frames: u8,
     alarm: Alarm,
 }
 
@@ -115,6 +117,7 @@ where
             body: Box::pin(body),
             read: BytesMut::new(),
             until: Instant::now() + MAX_TIME,
+            frames: 0,
             alarm: Alarm::default(),
         }
     }
@@ -131,6 +134,12 @@ where
                         if more {
                             return Poll::Ready(false);
                         }
+                    }
+                    self.frames = self.frames.wrapping_add(1);
+                    if self.frames.is_multiple_of(FRAMES_BETWEEN_LOOKS)
+                        && Instant::now() >= self.until
+                    {
+                        return Poll::Ready(false);
                     }
                 }
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
