@@ -519,7 +519,17 @@ async fn trailers_are_no_evidence_for_the_end_of_a_stream() {
     let upstream = Upstream::new([Answer::events(vec![token("x"), Step::Trailers])]);
     let told = Told::default();
     let layer = told.layer();
-    let response = send(&stack(&layer, &upstream), chat()).await.unwrap();
+    let stack = stack(&layer, &upstream);
+    let response = send(&stack, chat()).await.unwrap();
+    let (_, error) = read(response.into_body()).await;
+    assert_eq!(kind(&error.unwrap()), ErrorKind::Truncated);
+
+    // Nor where the clocks are outside of the stack that knows.
+    let service = ServiceBuilder::new()
+        .timeouts(Timeouts::new().headers(seconds(60)))
+        .unwrap()
+        .service(stack);
+    let response = send(&service, chat()).await.unwrap();
     let (_, error) = read(response.into_body()).await;
     assert_eq!(kind(&error.unwrap()), ErrorKind::Truncated);
 }

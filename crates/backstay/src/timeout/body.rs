@@ -151,6 +151,16 @@ impl<B> TimeoutsBody<B> {
         Poll::Ready(end.into_end())
     }
 
+    /// Some bodies do not say that nothing follows their trailers, and a consumer may not come back for the end.
+    /// But of an answer that is not whole a stack further in may still say so.
+    #[cold]
+    #[inline(never)]
+    fn trailers_came(self: Pin<&mut Self>) {
+        if self.watch.as_ref().is_none_or(Watch::may_be_whole) {
+            self.ended(None);
+        }
+    }
+
     /// Nothing follows: the upstream and the call are let go.
     #[cold]
     #[inline(never)]
@@ -189,9 +199,7 @@ where
                     None => true,
                 };
                 if !frame.is_data() {
-                    // Nothing follows trailers, and some bodies do not say so: a consumer may not come back for
-                    // the end.
-                    self.ended(None);
+                    self.trailers_came();
                 } else if !usual && let Some(end) = self.look() {
                     return end_instead(frame, end);
                 }
@@ -252,6 +260,15 @@ impl Watch {
         }
         self.frames = self.frames.wrapping_add(1);
         !self.frames.is_multiple_of(FRAMES_BETWEEN_LOOKS)
+    }
+
+    /// Whether nothing is missing, as far as can be told. Where a document ends is not looked at here.
+    fn may_be_whole(&self) -> bool {
+        match self.observer.content() {
+            Content::Opaque | Content::Encoded => true,
+            Content::Events => self.noted.has(Signals::ENDED | Signals::FINISHED),
+            Content::Json => false,
+        }
     }
 
     /// Something came for the first time.
