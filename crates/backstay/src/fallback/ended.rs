@@ -222,7 +222,8 @@ where
     }
 
     pub(super) fn last_word(&mut self, call: &Call, now: Instant) -> Step<R> {
-        let too_late = || LastWord::error(Error::deadline(call, call.deadline(), now));
+        let deadline = self.course.deadline(call);
+        let too_late = || LastWord::error(Error::deadline(call, deadline, now));
         Step::Word(self.first_word.take().unwrap_or_else(too_late))
     }
 }
