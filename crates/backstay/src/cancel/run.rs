@@ -6,9 +6,9 @@ use super::{
 };
 use crate::drain::{self, Watchers};
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -56,13 +56,12 @@ impl Run {
         // Never closed.
         let _permit = at_once.acquire().await;
         // The user's code is entered here, in the task, also where it makes the future.
-        let mut run = pin!(CatchPanic {
+        let run = CatchPanic {
             hook: self.hook.take(),
             future: None,
-        });
+        };
         // The drains that wait for it wait for the hooks of calls made in there too.
-        let watchers = self.watchers.clone();
-        let run = poll_fn(|cx| drain::poll_inside(watchers.clone(), || run.as_mut().poll(cx)));
+        let run = drain::run_inside(self.watchers.clone(), run);
         let how = match timeout(self.limit, run).await {
             Ok(Ok(())) => Settled::Finished,
             Ok(Err(Panicked)) => {

@@ -1,7 +1,7 @@
 //! The drains whose work the task is doing.
 
 use crate::cancel::Counts;
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
 tokio::task_local! {
     static AROUND: Around;
@@ -34,7 +34,7 @@ pub(super) fn inside(hooks: &Arc<Counts>) -> Watchers {
 }
 
 /// Runs one poll inside.
-pub(crate) fn poll<T>(watchers: Watchers, poll: impl FnOnce() -> T) -> T {
+pub(super) fn poll<T>(watchers: Watchers, poll: impl FnOnce() -> T) -> T {
     let shuts_down = false;
     AROUND.sync_scope(
         Around {
@@ -42,6 +42,18 @@ pub(crate) fn poll<T>(watchers: Watchers, poll: impl FnOnce() -> T) -> T {
             shuts_down,
         },
         poll,
+    )
+}
+
+/// All of a future inside, its drop too.
+pub(crate) fn run<F: Future>(watchers: Watchers, future: F) -> impl Future<Output = F::Output> {
+    let shuts_down = false;
+    AROUND.scope(
+        Around {
+            watchers,
+            shuts_down,
+        },
+        future,
     )
 }
 

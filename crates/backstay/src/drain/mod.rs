@@ -119,6 +119,6 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    around::{Watchers, around, poll as poll_inside, shuts_down},
+    around::{Watchers, around, run as run_inside, shuts_down},
     live::Record,
 };

@@ -7,13 +7,13 @@ use crate::{
     cancel::{Counts, HookCounts, Running, Settled, Why},
     caught::Caught,
     deadline::Deadline,
-    drain::{self, Watchers},
+    drain,
 };
 use std::{
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
 };
 use tokio::{
@@ -149,10 +149,9 @@ impl Cleanup {
             labels: core.labels().clone(),
             elapsed: core.elapsed(),
         };
-        let mut run = pin!(Caught::inside((self.hook)(left), ambient));
+        let run = Caught::inside((self.hook)(left), ambient);
         // The drains of the scope wait for the hooks of calls made in there too.
-        let watchers = Watchers::from(core.watchers());
-        let run = poll_fn(|cx| drain::poll_inside(watchers.clone(), || run.as_mut().poll(cx)));
+        let run = drain::run_inside(core.watchers().into(), run);
         let scope = &**core.name();
         let how = match timeout(limit, run).await {
             Ok(Ok(())) => Settled::Finished,
