@@ -366,16 +366,22 @@ pub(crate) async fn raw(head: &'static str, chunks: &'static [&'static str]) -> 
     address
 }
 
+/// The connection of the first request, which has come.
+async fn first_request(listener: &tokio::net::TcpListener) -> TcpStream {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let _ = stream.read(&mut [0; 4096]).await;
+    stream
+}
+
 /// An upstream that answers its first request with these bytes, and keeps its connection.
 pub(crate) async fn stays_open(answer: &'static str) -> (SocketAddr, JoinHandle<()>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let closed = tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut request = [0; 4096];
-        let _ = stream.read(&mut request).await;
+        let mut stream = first_request(&listener).await;
         stream.write_all(answer.as_bytes()).await.unwrap();
-        while !matches!(stream.read(&mut request).await, Ok(0) | Err(_)) {}
+        let mut rest = [0; 4096];
+        while !matches!(stream.read(&mut rest).await, Ok(0) | Err(_)) {}
     });
     (address, closed)
 }
@@ -385,9 +391,7 @@ pub(crate) async fn flood() -> (SocketAddr, JoinHandle<time::Instant>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let closed = tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut request = [0; 4096];
-        let _ = stream.read(&mut request).await;
+        let mut stream = first_request(&listener).await;
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
         let token = "x".repeat(32 * 1024);
